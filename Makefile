@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# cprofd: `make help` lists the targets. Everything that is built lands in build/ (O=DIR).
+#
+#   V=1                     show the commands
+#   DEBUG=1                 -O0 -g3
+#   SAN=address,undefined   sanitizers, all user-space code
+#   WERROR=1                warnings are errors (what CI does)
+
+O ?= build
+VERSION := 0.1.0
+
+CC ?= gcc
+CLANG ?= clang
+BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/bin/bpftool) bpftool)
+PROTOC_C ?= protoc-c
+PKG_CONFIG ?= pkg-config
+INSTALL ?= install
+CLANG_FORMAT ?= clang-format
+CPPCHECK ?= cppcheck
+GO ?= /usr/bin/go
+PYTHON ?= /usr/bin/python3
+
+prefix ?= /usr/local
+sbindir ?= $(prefix)/sbin
+bindir ?= $(prefix)/bin
+mandir ?= $(prefix)/share/man
+
+ifeq ($(V),1)
+Q :=
+say = @:
+else
+Q := @
+say = @printf '  %-8s %s\n' $(1) '$(patsubst $(O)/%,%,$(2))'
+MAKEFLAGS += --no-print-directory
+endif
+
+# Libraries: Debian package names are what a missing one is reported with.
+PKGS := libbpf libelf zlib libprotobuf-c jansson libcap
+ifneq ($(filter-out clean help format check-layers check-limits,$(or $(MAKECMDGOALS),all)),)
+missing := $(strip $(foreach p,$(PKGS),$(if $(shell $(PKG_CONFIG) --exists $(p) && echo y),,$(p))))
+ifneq ($(missing),)
+$(error missing libraries: $(missing); run ./scripts/install-deps.sh build)
+endif
+endif
+
+CFLAGS ?= $(if $(DEBUG),-O0 -g3,-O2 -g)
+LDFLAGS ?=
+cprof_cflags := -std=gnu11 -D_GNU_SOURCE -DCPROF_VERSION='"$(VERSION)"' -fPIE \
+	-Wall -Wextra -Wstrict-prototypes -Wmissing-prototypes -Wshadow -Wvla -Wformat=2 \
+	-Wno-unused-parameter $(if $(WERROR),-Werror) \
+	$(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer,-D_FORTIFY_SOURCE=2) \
+	-fstack-protector-strong
+ifneq ($(DEBUG),)
+cprof_cflags := $(filter-out -D_FORTIFY_SOURCE=2,$(cprof_cflags))
+endif
+cprof_cppflags := -Idaemon -Ibpf -I$(O) $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
+cprof_ldflags := -pie -Wl,-z,relro,-z,now $(if $(SAN),-fsanitize=$(SAN))
+base_libs := $(shell $(PKG_CONFIG) --libs libprotobuf-c zlib jansson 2>/dev/null) -lm
+daemon_libs := $(shell $(PKG_CONFIG) --libs libbpf libelf libcap 2>/dev/null) -liberty $(base_libs)
+
+bpf_arch := $(patsubst x86_64,x86,$(patsubst aarch64,arm64,$(shell uname -m)))
+bpf_cflags := -target bpf -D__TARGET_ARCH_$(bpf_arch) -O2 -g -mcpu=v2 -Wall -Wextra -Werror \
+	-Wno-unused-parameter -Ibpf -idirafter /usr/include/$(shell $(CC) -dumpmachine)
+
+# libcprof.a is what the unprivileged cprof links: pure data. libcprofd.a is the rest of daemon/.
+cprof_dirs := base profile export
+cprof_srcs := $(foreach d,$(cprof_dirs),$(wildcard daemon/$(d)/*.c))
+daemon_srcs := $(filter-out daemon/main.c $(cprof_srcs),$(wildcard daemon/*.c daemon/*/*.c))
+cli_srcs := $(wildcard cli/*.c)
+bpf_srcs := $(wildcard bpf/*.bpf.c)
+unit_srcs := $(wildcard tests/unit/test_*.c)
+workload_srcs := $(wildcard tests/workloads/*.c)
+
+objs = $(patsubst %.c,$(O)/%.o,$(1))
+unit_bins := $(patsubst tests/unit/%.c,$(O)/tests/unit/%,$(unit_srcs))
+bpf_objs := $(patsubst bpf/%.bpf.c,$(O)/bpf/%.bpf.o,$(bpf_srcs))
+skeleton := $(O)/cprofd.skel.h
+proto_src := $(O)/proto/profile.pb-c.c
+
+.DELETE_ON_ERROR:
+.SECONDARY:
+.PHONY: all check check-unit check-integration workloads bench lint check-layers check-limits \
+	check-format check-static format install uninstall clean help
+
+all: $(O)/cprofd $(O)/cprof ## build cprofd and cprof
+
+$(O)/cprofd: $(O)/daemon/main.o $(O)/libcprofd.a $(O)/libcprof.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(cprof_ldflags) $(LDFLAGS) -o $@ $^ $(daemon_libs)
+
+$(O)/cprof: $(call objs,$(cli_srcs)) $(O)/libcprof.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(cprof_ldflags) $(LDFLAGS) -o $@ $^ $(base_libs)
+
+$(O)/libcprof.a: $(call objs,$(cprof_srcs)) $(O)/proto/profile.pb-c.o
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(O)/libcprofd.a: $(call objs,$(daemon_srcs))
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+# Rebuilds when what the commands say changes (flags, version), not only when a source does.
+$(O)/flags: FORCE
+	$(Q)mkdir -p $(O)
+	$(Q)printf '%s\n' '$(subst ','\'',$(CC) $(CFLAGS) $(cprof_cflags) $(cprof_ldflags))' > $@.new
+	$(Q)cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+FORCE:
+
+$(O)/%.o: %.c $(O)/flags
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -MMD -MP $(cprof_cppflags) $(CPPFLAGS) $(cprof_cflags) $(CFLAGS) -c -o $@ $<
+
+# Generated headers that sources include: ordered before the first compilation, exact afterwards.
+$(call objs,$(wildcard daemon/collect/*.c)): | $(skeleton)
+$(call objs,$(wildcard daemon/export/*.c) $(wildcard tests/unit/*.c)): | $(proto_src)
+
+$(O)/proto/%.pb-c.c $(O)/proto/%.pb-c.h: proto/%.proto
+	$(call say,PROTOC,$(O)/proto/$*.pb-c.c)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(PROTOC_C) --c_out=$(O) $<
+
+$(O)/proto/%.pb-c.o: $(O)/proto/%.pb-c.c
+	$(call say,CC,$@)
+	$(Q)$(CC) $(cprof_cppflags) $(filter-out -W%,$(cprof_cflags)) $(CFLAGS) -c -o $@ $<
+
+$(O)/bpf/%.bpf.o: bpf/%.bpf.c
+	$(call say,BPF,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(bpf_cflags) -MMD -MP -c -o $@ $<
+
+$(O)/bpf/cprofd.linked.o: $(bpf_objs)
+	$(call say,BPFLINK,$@)
+	$(Q)$(BPFTOOL) gen object $@ $^
+
+$(skeleton): $(O)/bpf/cprofd.linked.o
+	$(call say,SKEL,$@)
+	$(Q)$(BPFTOOL) gen skeleton $< name cprofd_bpf > $@
+
+# --- tests -------------------------------------------------------------------------------------
+$(O)/tests/unit/%: $(O)/tests/unit/%.o $(O)/libcprofd.a $(O)/libcprof.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(cprof_ldflags) $(LDFLAGS) -o $@ $^ $(daemon_libs) -lcmocka
+
+check: check-unit check-integration ## run every test (root)
+
+check-unit: $(unit_bins) ## run the unit tests
+	$(Q)set -e; for t in $(sort $(unit_bins)); do echo "  TEST     $$(basename $$t)"; $$t; done
+
+workloads: ## build the programs the integration tests profile
+	$(Q)$(MAKE) -C tests/workloads O=$(abspath $(O))/tests/workloads
+
+check-integration: all workloads ## run the integration tests (root)
+	$(Q)CPROFD_BUILD=$(abspath $(O)) $(PYTHON) -m pytest -p no:cacheprovider -ra -q \
+		tests/integration $(PYTEST_ARGS)
+
+bench: all workloads ## measure speed and memory against perf, print a table (root)
+	$(Q)CPROFD_BUILD=$(abspath $(O)) $(PYTHON) tests/bench/bench.py $(BENCH_ARGS)
+
+# --- style -------------------------------------------------------------------------------------
+c_files := $(shell git ls-files '*.c' '*.h' 2>/dev/null)
+
+lint: check-layers check-limits check-format check-static ## layers, size limits, format, cppcheck
+
+check-layers:
+	$(Q)./scripts/check-layers.sh
+
+check-limits:
+	$(Q)./scripts/check-limits.sh
+
+check-format:
+	$(call say,FORMAT,all)
+	$(Q)$(CLANG_FORMAT) --dry-run --Werror $(c_files)
+
+check-static: $(skeleton) $(proto_src)
+	$(call say,CPPCHECK,daemon cli)
+	$(Q)$(CPPCHECK) --quiet --std=c11 --enable=warning,portability --inline-suppr \
+		--error-exitcode=1 --suppress=missingInclude --suppress=unknownMacro \
+		--library=posix -D_GNU_SOURCE -DCPROF_VERSION='"x"' -Idaemon -Ibpf daemon cli
+
+format: ## rewrite the sources with clang-format
+	$(Q)$(CLANG_FORMAT) -i $(c_files)
+
+# --- installation ------------------------------------------------------------------------------
+install: all ## install to DESTDIR/prefix
+	$(Q)$(INSTALL) -D -m 755 $(O)/cprofd $(DESTDIR)$(sbindir)/cprofd
+	$(Q)$(INSTALL) -D -m 755 $(O)/cprof $(DESTDIR)$(bindir)/cprof
+	$(Q)$(INSTALL) -D -m 644 daemon/cprofd.8 $(DESTDIR)$(mandir)/man8/cprofd.8
+	$(Q)$(INSTALL) -D -m 644 cli/cprof.1 $(DESTDIR)$(mandir)/man1/cprof.1
+
+uninstall: ## remove what install installed
+	$(Q)rm -f $(DESTDIR)$(sbindir)/cprofd $(DESTDIR)$(bindir)/cprof \
+		$(DESTDIR)$(mandir)/man8/cprofd.8 $(DESTDIR)$(mandir)/man1/cprof.1
+
+clean: ## remove build/
+	$(Q)rm -rf $(O)
+
+help: ## list the targets
+	$(Q)sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
+	$(Q)sed -n 's/^#   \([A-Z]*=.*\)/  \1/p' $(firstword $(MAKEFILE_LIST))
+
+-include $(shell find $(O) -name '*.d' 2>/dev/null)

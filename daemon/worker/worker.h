@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The worker process: all parsing of foreign bytes happens there. The collector hands it read-only
+ * descriptors and addresses over a socket pair and gets plain tables back, which it checks as it
+ * would check any hostile input. The worker is our own executable started again
+ * (/proc/self/exe --worker), without capabilities, without network, without BPF or perf
+ * descriptors, under RLIMIT_DATA and RLIMIT_CPU; it may map the files, and may die or hang without
+ * harm: the call fails with a code, the next one starts a new worker.
+ *
+ * Requests are synchronous: one at a time, answered or timed out. Not thread-safe.
+ */
+#ifndef WORKER_WORKER_H
+#define WORKER_WORKER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "base/cleanup.h"
+
+/* What became of one file. Closed list: it is exported, counted and shown by name. */
+enum parse_status {
+	PARSE_OK = 0,
+	PARSE_NO_SYMBOLS = 1,	/* valid file, no symbol table */
+	PARSE_NOT_ELF = 2,	/* bad magic, class, machine or header */
+	PARSE_CORRUPT = 3,	/* sections or segments contradict themselves or the file's size */
+	PARSE_LIMIT = 4,	/* over a limit of parse/limits.h, CPU time or memory */
+	PARSE_FILE_CHANGED = 5, /* SIGBUS: truncated while mapped */
+	PARSE_CRASHED = 6,	/* the worker died otherwise */
+	PARSE_TIMEOUT = 7,
+	PARSE_BAD_REPLY = 8,	/* the answer broke the protocol */
+	PARSE_IO = 9,		/* descriptor not readable */
+	PARSE_STATUS_CNT,
+};
+
+const char *parse_status__name(enum parse_status s); /* "ok", "no_symbols", … */
+
+#define WORKER_BUILD_ID_MAX 20
+#define WORKER_SEGMENTS_MAX 16
+
+struct worker_segment {
+	uint64_t vaddr;	 /* page-aligned down */
+	uint64_t limit;	 /* vaddr + memory size, page-aligned up */
+	uint64_t offset; /* file offset of vaddr */
+};
+
+/* One address looked up. */
+struct worker_symbol {
+	uint64_t address; /* ELF virtual address; kernel: offset from _text or the module's base */
+	int32_t segment; /* index into segments[], kernel: into modules[]; -1: in no segment */
+	const char *name; /* demangled; NULL: no symbol covers the address */
+	const char *system_name; /* as linked; NULL with name */
+};
+
+/* Answer to an ELF or a kernel look-up; strings live as long as the reply. */
+struct worker_reply {
+	enum parse_status status;
+	uint8_t build_id[WORKER_BUILD_ID_MAX];
+	uint32_t build_id_len; /* 0: the file has none */
+	struct worker_segment segments[WORKER_SEGMENTS_MAX]; /* executable PT_LOADs */
+	size_t segments_cnt;
+	const char **modules; /* kernel only: "" for the kernel itself, "nf_tables", "bpf" … */
+	size_t modules_cnt;
+	struct worker_symbol *symbols; /* as many as were asked, in their order */
+	size_t symbols_cnt;
+	void *storage; /* owns what the pointers above point into */
+};
+
+struct worker;
+
+/* 'image' bytes of the vDSO may be given to the worker as any other file: a memfd. */
+struct worker *worker__new(void); /* starts lazily; NULL: out of memory */
+void worker__free(struct worker *w);
+DEFINE_CLEANUP(struct worker *, worker__free);
+
+/*
+ * Names 'cnt' file offsets of the ELF file behind fd. Always fills *ret (release with
+ * worker_reply__done()); ret->status says how it went, segments and symbols are valid when it is
+ * PARSE_OK or PARSE_NO_SYMBOLS. Returns 0, or -errno when even a new worker could not be started.
+ */
+int worker__resolve_elf(struct worker *w, int fd, const uint64_t *offsets, size_t cnt,
+			struct worker_reply *ret);
+
+/* Names kernel addresses from an open /proc/kallsyms (opened by a process that may see it). */
+int worker__resolve_kernel(struct worker *w, int kallsyms_fd, const uint64_t *addresses, size_t cnt,
+			   struct worker_reply *ret);
+
+void worker_reply__done(struct worker_reply *r);
+
+struct worker_stats {
+	uint64_t requests, restarts;
+	uint64_t status[PARSE_STATUS_CNT];
+	uint64_t peak_rss_bytes; /* of the worker that lived last */
+};
+void worker__stats(struct worker *w, struct worker_stats *ret);
+
+/* The worker's side: what main() runs for `cprofd --worker FD`. Returns the exit status. */
+int worker__main(int socket_fd);
+
+#endif

@@ -16,9 +16,12 @@ struct buf {
 	bool failed;
 };
 
-#define BUF_INIT { .data = NULL, .len = 0, .cap = 0, .failed = false }
+#define BUF_INIT                                                                                   \
+	{                                                                                          \
+		.data = NULL, .len = 0, .cap = 0, .failed = false                                  \
+	}
 
-void buf__done(struct buf *b); /* frees the bytes; safe on BUF_INIT */
+void buf__done(struct buf *b);  /* frees the bytes; safe on BUF_INIT */
 void buf__clear(struct buf *b); /* len = 0, memory kept */
 void buf__append(struct buf *b, const void *data, size_t len);
 void buf__puts(struct buf *b, const char *s);

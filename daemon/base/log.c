@@ -9,7 +9,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include "base/buf.h"
+#include "base/cleanup.h"
 #include "base/escape.h"
 #include "base/file.h"
 

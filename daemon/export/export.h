@@ -15,7 +15,7 @@
 struct encoder {
 	const char *name;   /* for --format: "pprof", "folded", "json", "txt" */
 	const char *suffix; /* ".pb.gz", ".folded", ".json", ".txt" */
-	bool is_binary;	    /* never to a terminal */
+	bool is_binary;     /* never to a terminal */
 	/* Appends the whole file. Returns 0 or -errno. */
 	int (*encode)(const struct profile *p, struct buf *out);
 };
@@ -52,7 +52,7 @@ struct top_view {
 	size_t value_idx;
 	enum top_order order;
 	size_t rows_max; /* 0: all */
-	bool color;	 /* ANSI colours, only for terminals */
+	bool color;      /* ANSI colours, only for terminals */
 };
 
 /* What --cpu runs end with and `cprof top` prints: "flat flat% sum% cum cum% name module", numbers

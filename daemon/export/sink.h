@@ -18,7 +18,8 @@ struct sink_owner {
  * fsync, rename over path, fsync of the directory. On any failure nothing is left behind and an
  * existing file at path is untouched. Returns 0 or -errno.
  */
-int sink__write_file(const char *path, const void *data, size_t len, const struct sink_owner *owner);
+int sink__write_file(const char *path, const void *data, size_t len,
+		     const struct sink_owner *owner);
 
 /* Fails early with what sink__write_file() would fail with: the directory is missing or not
  * writable, path is a directory. Leaves nothing behind. Returns 0 or -errno. */

@@ -19,13 +19,13 @@
 #include <sys/types.h>
 #include "base/cleanup.h"
 
-#define PROCESS_COMM_LEN 16
+#define PROCESS_COMM_LEN    16
 #define MODULE_BUILD_ID_MAX 20
 
 enum module_kind {
 	MODULE_FILE = 0,
 	MODULE_VDSO = 1,
-	MODULE_JIT = 2, /* anonymous executable memory, //anon, memfd: shown as [JIT] */
+	MODULE_JIT = 2,   /* anonymous executable memory, //anon, memfd: shown as [JIT] */
 	MODULE_OTHER = 3, /* [vsyscall], devices …: never opened */
 };
 
@@ -33,9 +33,9 @@ enum module_kind {
 enum module_open_status {
 	MODULE_NOT_TRIED = 0,
 	MODULE_OPENED = 1,
-	MODULE_GONE = 2,	   /* process and path are gone, or another file is there now */
+	MODULE_GONE = 2, /* process and path are gone, or another file is there now */
 	MODULE_NOT_REGULAR = 3,
-	MODULE_FOREIGN_FS = 4,	   /* FUSE or network file system: never touched */
+	MODULE_FOREIGN_FS = 4,     /* FUSE or network file system: never touched */
 	MODULE_DEVICE_UNKNOWN = 5, /* device in no mountinfo, map_files not usable */
 	MODULE_DENIED = 6,
 	MODULE_OPEN_STATUS_CNT,
@@ -44,7 +44,8 @@ enum module_open_status {
 struct module {
 	uint32_t idx; /* dense, from 0, in order of first sight */
 	enum module_kind kind;
-	char *path; /* in the mount namespace of the process that mapped it; " (deleted)" stripped */
+	char *path; /* in the mount namespace of the process that mapped it; " (deleted)" stripped
+		     */
 	uint32_t dev_major, dev_minor; /* 0:0 when the record carried a build-id instead */
 	uint64_t inode, inode_generation;
 	uint8_t build_id[MODULE_BUILD_ID_MAX];
@@ -62,7 +63,7 @@ struct mapping {
 struct process {
 	pid_t pid, ppid;
 	uint64_t start_ticks; /* /proc/PID/stat field 22; 0: not known (seen by its FORK only) */
-	uint32_t execs; /* execs seen by us */
+	uint32_t execs;       /* execs seen by us */
 	bool exited;
 	char comm[PROCESS_COMM_LEN]; /* of the thread group's leader, NUL-terminated */
 };
@@ -130,8 +131,8 @@ const struct mapping *process__mapping(struct process_table *t, struct process *
 struct module *process__executable(struct process_table *t, struct process *p);
 
 /*
- * Opens the module's file and keeps it open, once, so that it can be symbolized after the process is
- * gone. Through /proc/PID/map_files, else openat2(RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS) below
+ * Opens the module's file and keeps it open, once, so that it can be symbolized after the process
+ * is gone. Through /proc/PID/map_files, else openat2(RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS) below
  * the root of the process, of its parent, or ours, taken only if device and inode, or build-id,
  * are those of the record. Regular files only; FUSE and network file systems are told by the
  * device's entry in mountinfo before anything is opened. 'm' may be NULL for the path alone.

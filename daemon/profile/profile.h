@@ -24,17 +24,18 @@ struct profile_value_type {
 };
 
 struct profile_mapping {
-	uint64_t start;	 /* ELF virtual address of the segment, page-aligned; kernel: 0 */
-	uint64_t limit;	 /* end of it, exclusive */
-	uint64_t offset; /* file offset of start */
-	uint32_t file;	 /* string: path in the target's mount namespace, "[vdso]", "[JIT]" … */
+	uint64_t start;    /* ELF virtual address of the segment, page-aligned; kernel: 0 */
+	uint64_t limit;    /* end of it, exclusive */
+	uint64_t offset;   /* file offset of start */
+	uint32_t file;     /* string: path in the target's mount namespace, "[vdso]", "[JIT]" … */
 	uint32_t build_id; /* string: lower-case hex or "" */
-	bool is_kernel; /* addresses are offsets into the kernel, one of its modules or BPF programs */
+	bool is_kernel; /* addresses are offsets into the kernel, one of its modules or BPF programs
+			 */
 	bool has_functions, has_filenames, has_line_numbers, has_inline_frames;
 };
 
 struct profile_function {
-	uint32_t name;	      /* string: demangled */
+	uint32_t name;        /* string: demangled */
 	uint32_t system_name; /* string: as linked */
 	uint32_t filename;    /* string: source file or "" */
 	int64_t start_line;
@@ -48,20 +49,20 @@ struct profile_line {
 struct profile_location {
 	uint32_t mapping; /* id or 0 */
 	bool is_folded;
-	uint64_t address; /* ELF virtual address; of a caller: return address - 1 */
+	uint64_t address;           /* ELF virtual address; of a caller: return address - 1 */
 	struct profile_line *lines; /* owned; [0] innermost inline, last the out-of-line function */
-	size_t lines_cnt; /* 0: no name is known for this address */
+	size_t lines_cnt;           /* 0: no name is known for this address */
 };
 
 struct profile_label {
-	uint32_t key;	   /* string */
-	uint32_t str;	   /* string; 0: the label is numeric */
+	uint32_t key;      /* string */
+	uint32_t str;      /* string; 0: the label is numeric */
 	uint32_t num_unit; /* string */
 	int64_t num;
 };
 
 struct profile_sample {
-	const uint32_t *locations; /* ids, [0] is the leaf; owned by the profile */
+	const uint32_t *locations;          /* ids, [0] is the leaf; owned by the profile */
 	const struct profile_label *labels; /* owned by the profile */
 	uint32_t locations_cnt;
 	uint32_t labels_cnt;
@@ -76,8 +77,8 @@ struct profile {
 	uint32_t default_sample_type; /* string; 0: the last sample type */
 	struct profile_value_type period_type;
 	int64_t period;
-	int64_t time_ns;     /* start, UTC */
-	int64_t duration_ns; /* 0: not known */
+	int64_t time_ns;                            /* start, UTC */
+	int64_t duration_ns;                        /* 0: not known */
 	uint32_t drop_frames, keep_frames, doc_url; /* strings */
 
 	uint32_t *comments; /* strings; a leading '#' hides a line from pprof's headers */
@@ -132,8 +133,8 @@ int profile__set_lines(struct profile *p, uint32_t location, const struct profil
 int profile__synthetic(struct profile *p, const char *name, uint32_t *ret_location);
 
 /* Adds values (one per sample type) to the row of this stack and these labels, making it first if
- * there is none. Labels must come in the same order for equal rows. Returns 0 or -ENOMEM; -EOVERFLOW
- * if a sum would not fit in 63 bits (nothing is added then). */
+ * there is none. Labels must come in the same order for equal rows. Returns 0 or -ENOMEM;
+ * -EOVERFLOW if a sum would not fit in 63 bits (nothing is added then). */
 int profile__add(struct profile *p, const uint32_t *locations, uint32_t locations_cnt,
 		 const struct profile_label *labels, uint32_t labels_cnt, const int64_t *values);
 

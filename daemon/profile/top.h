@@ -14,10 +14,10 @@
 #include "profile/profile.h"
 
 struct top_entry {
-	const char *name; /* borrowed from the profile or the table, valid as long as both */
-	const char *file; /* source file or "" */
+	const char *name;   /* borrowed from the profile or the table, valid as long as both */
+	const char *file;   /* source file or "" */
 	const char *module; /* basename of the mapping's file first seen with it, or "" */
-	bool is_inline; /* every time it was seen it was an inlined call */
+	bool is_inline;     /* every time it was seen it was an inlined call */
 	int64_t flat, cum;
 };
 

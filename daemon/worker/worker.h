@@ -20,15 +20,15 @@
 /* What became of one file. Closed list: it is exported, counted and shown by name. */
 enum parse_status {
 	PARSE_OK = 0,
-	PARSE_NO_SYMBOLS = 1,	/* valid file, no symbol table */
-	PARSE_NOT_ELF = 2,	/* bad magic, class, machine or header */
-	PARSE_CORRUPT = 3,	/* sections or segments contradict themselves or the file's size */
-	PARSE_LIMIT = 4,	/* over a limit of parse/limits.h, CPU time or memory */
+	PARSE_NO_SYMBOLS = 1,   /* valid file, no symbol table */
+	PARSE_NOT_ELF = 2,      /* bad magic, class, machine or header */
+	PARSE_CORRUPT = 3,      /* sections or segments contradict themselves or the file's size */
+	PARSE_LIMIT = 4,        /* over a limit of parse/limits.h, CPU time or memory */
 	PARSE_FILE_CHANGED = 5, /* SIGBUS: truncated while mapped */
-	PARSE_CRASHED = 6,	/* the worker died otherwise */
+	PARSE_CRASHED = 6,      /* the worker died otherwise */
 	PARSE_TIMEOUT = 7,
-	PARSE_BAD_REPLY = 8,	/* the answer broke the protocol */
-	PARSE_IO = 9,		/* descriptor not readable */
+	PARSE_BAD_REPLY = 8, /* the answer broke the protocol */
+	PARSE_IO = 9,        /* descriptor not readable */
 	PARSE_STATUS_CNT,
 };
 
@@ -38,15 +38,15 @@ const char *parse_status__name(enum parse_status s); /* "ok", "no_symbols", … 
 #define WORKER_SEGMENTS_MAX 16
 
 struct worker_segment {
-	uint64_t vaddr;	 /* page-aligned down */
-	uint64_t limit;	 /* vaddr + memory size, page-aligned up */
+	uint64_t vaddr;  /* page-aligned down */
+	uint64_t limit;  /* vaddr + memory size, page-aligned up */
 	uint64_t offset; /* file offset of vaddr */
 };
 
 /* One address looked up. */
 struct worker_symbol {
 	uint64_t address; /* ELF virtual address; kernel: offset from _text or the module's base */
-	int32_t segment; /* index into segments[], kernel: into modules[]; -1: in no segment */
+	int32_t segment;  /* index into segments[], kernel: into modules[]; -1: in no segment */
 	const char *name; /* demangled; NULL: no symbol covers the address */
 	const char *system_name; /* as linked; NULL with name */
 };
@@ -55,7 +55,7 @@ struct worker_symbol {
 struct worker_reply {
 	enum parse_status status;
 	uint8_t build_id[WORKER_BUILD_ID_MAX];
-	uint32_t build_id_len; /* 0: the file has none */
+	uint32_t build_id_len;                               /* 0: the file has none */
 	struct worker_segment segments[WORKER_SEGMENTS_MAX]; /* executable PT_LOADs */
 	size_t segments_cnt;
 	const char **modules; /* kernel only: "" for the kernel itself, "nf_tables", "bpf" … */

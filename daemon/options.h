@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The command line of cprofd as plain data. One table describes every flag: parsing, --help and the
+ * suggestion for an unknown flag all read it. Called by main.c; the rest of the program gets the
+ * finished struct and nothing of argv.
+ */
+#ifndef OPTIONS_H
+#define OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include "collect/probe.h"
+
+/* Exit statuses of cprofd, design.md §3. */
+enum exit_status {
+	EXIT_STATUS_OK = 0,
+	EXIT_STATUS_FAILURE = 1,
+	EXIT_STATUS_USAGE = 2,
+	EXIT_STATUS_NO_TARGET = 3,
+	EXIT_STATUS_PERMISSION = 4,
+	EXIT_STATUS_KERNEL = 5,
+	EXIT_STATUS_PARTIAL = 6,
+	EXIT_STATUS_NOT_EXECUTABLE = 126,
+	EXIT_STATUS_NOT_FOUND = 127,
+};
+
+#define OPTIONS_FREQ_DEFAULT_HZ 99
+#define OPTIONS_FREQ_MAX_HZ     4999
+#define OPTIONS_KINDS_MAX       8
+
+enum run_mode {
+	RUN_PROFILE = 0,
+	RUN_DOCTOR = 1,
+	RUN_HELP = 2,    /* already printed */
+	RUN_VERSION = 3, /* already printed */
+};
+
+enum target_kind {
+	TARGET_HOST = 0,
+	TARGET_PIDS = 1,
+	TARGET_COMM = 2,
+	TARGET_CGROUP = 3,
+	TARGET_COMMAND = 4,
+};
+
+/* Labels that samples can carry (--labels), bits of options.labels. */
+enum sample_label {
+	LABEL_PID = 1 << 0,
+	LABEL_COMM = 1 << 1,
+	LABEL_THREAD = 1 << 2,
+	LABEL_TID = 1 << 3,
+	LABEL_CPU = 1 << 4,
+};
+#define LABELS_DEFAULT (LABEL_PID | LABEL_COMM | LABEL_THREAD)
+
+struct kind_request {
+	const struct probe *probe;
+	uint64_t duration_ns; /* 0: until ^C or the target ends */
+};
+
+struct options_tag {
+	char *key, *value;
+};
+
+struct options {
+	enum run_mode mode;
+	enum target_kind target;
+	pid_t *pids; /* TARGET_PIDS, no duplicates */
+	size_t pids_cnt;
+	char *comm;     /* TARGET_COMM */
+	char *cgroup;   /* TARGET_CGROUP: as given; resolved by the session */
+	char **command; /* TARGET_COMMAND: NULL-terminated, borrowed from argv */
+	char *user;     /* --user, only with TARGET_COMMAND */
+
+	struct kind_request kinds[OPTIONS_KINDS_MAX];
+	size_t kinds_cnt;
+	unsigned int freq_hz;
+
+	char **outputs; /* -o, as given */
+	size_t outputs_cnt;
+	char *format; /* --format or NULL */
+	unsigned int labels;
+	struct options_tag *tags;
+	size_t tags_cnt;
+	double strict_percent; /* negative: not asked */
+	bool quiet, verbose, json, no_color;
+};
+
+/*
+ * Parses argv. Errors are logged here as one line. Returns EXIT_STATUS_OK, or the status to exit
+ * with (EXIT_STATUS_USAGE, EXIT_STATUS_FAILURE when out of memory). Release with options__done()
+ * in either case.
+ */
+int options__parse(struct options *opts, int argc, char **argv);
+void options__done(struct options *opts);
+
+#endif

@@ -73,7 +73,9 @@ workload_srcs := $(wildcard tests/workloads/*.c)
 
 objs = $(patsubst %.c,$(O)/%.o,$(1))
 unit_bins := $(patsubst tests/unit/%.c,$(O)/tests/unit/%,$(unit_srcs))
-bpf_objs := $(patsubst bpf/%.bpf.c,$(O)/bpf/%.bpf.o,$(bpf_srcs))
+# Definitions of maps first: libbpf 1.1's linker leaves offset 0 in the BTF of a map it met as extern.
+bpf_objs := $(O)/bpf/maps.bpf.o \
+	$(filter-out %/maps.bpf.o,$(patsubst bpf/%.bpf.c,$(O)/bpf/%.bpf.o,$(bpf_srcs)))
 skeleton := $(O)/cprofd.skel.h
 proto_src := $(O)/proto/profile.pb-c.c
 

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Every record the kernel side sends and every counter it keeps. The only description of both:
+ * bpf/ writes them, daemon/collect/ checks and decodes them. Explicit sizes, no padding that is not
+ * named; numbers are stable, a retired one leaves a hole.
+ */
+#ifndef ABI_EVENT_H
+#define ABI_EVENT_H
+
+#include <linux/types.h>
+#include "abi/settings.h"
+
+enum event_kind {
+	EVENT_CPU = 1,
+};
+
+/*
+ * What became of each time a probe fired. fired = filtered + idle + submitted + Σ dropped, exactly,
+ * once the programs are detached. One struct event_counters per kind and CPU (map event_counters,
+ * key = event_kind).
+ */
+enum event_counter {
+	COUNTER_FIRED = 0,
+	COUNTER_FILTERED = 1, /* not of the TARGET */
+	COUNTER_IDLE = 2,     /* the idle task ran */
+	COUNTER_SUBMITTED = 3,
+	COUNTER_DROPPED_RING_FULL = 4,
+	COUNTER_DROPPED_SCRATCH_BUSY = 5,
+	COUNTER_CNT = 8,
+};
+
+#define EVENT_KINDS 4 /* entries of map event_counters */
+
+struct event_counters {
+	__u64 value[COUNTER_CNT];
+};
+
+/* How the walk of the user stack ended; one per sample. */
+enum unwind_outcome {
+	UNWIND_CONTINUE = 0,	  /* never in a record */
+	UNWIND_END = 1,		  /* a return address of 0: the thread's first frame */
+	UNWIND_FP_ZERO = 2,	  /* a frame pointer of 0, the psABI's mark of the outermost frame */
+	UNWIND_FP_INVALID = 3,	  /* unaligned or not above the stack pointer: not a frame pointer */
+	UNWIND_UNREADABLE = 4,	  /* memory not present or not mapped */
+	UNWIND_TOO_DEEP = 5,	  /* MAX_USER_FRAMES reached */
+	UNWIND_COMPAT = 6,	  /* 32-bit task: one frame only */
+	UNWIND_KERNEL_THREAD = 7, /* no user stack to walk */
+	UNWIND_OUTCOME_CNT = 8,
+};
+
+/* One CPU sample. frames: kernel_frames_cnt of the kernel stack, then user_frames_cnt of the user
+ * stack, both leaf first. A caller is its return address; [0] of each part is where it stood. */
+struct cpu_event {
+	__u32 kind; /* EVENT_CPU */
+	__u32 size; /* bytes of the record, frames included */
+	__u64 time_ns; /* CLOCK_MONOTONIC */
+	__u64 start_ns; /* boot time at which the thread group's leader started */
+	__u32 tgid;
+	__u32 tid;
+	__u32 exec_id; /* task->self_exec_id: tells images of one process apart */
+	__u32 cpu;
+	__u16 kernel_frames_cnt;
+	__u16 user_frames_cnt;
+	__u8 outcome; /* enum unwind_outcome */
+	__u8 reserved[3];
+	char comm[TASK_COMM_BYTES]; /* of the thread */
+	char leader_comm[TASK_COMM_BYTES];
+	__u64 frames[MAX_FRAMES];
+};
+
+#define CPU_EVENT_HEADER_BYTES 80
+
+_Static_assert(__builtin_offsetof(struct cpu_event, frames) == CPU_EVENT_HEADER_BYTES,
+	       "no hidden padding");
+
+#endif

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
+/*
+ * What differs between kernels, behind one accessor each, and what differs between processors.
+ */
+#ifndef COMPAT_BPF_H
+#define COMPAT_BPF_H
+
+#include "kernel_types.h"
+#include <linux/bpf.h>
+#include <linux/bpf_perf_event.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <stdbool.h>
+
+static __always_inline int unwind_read(void *dst, u32 size, u64 address)
+{
+	return bpf_probe_read_user(dst, size, (void *)address);
+}
+
+#include "abi/unwind_step.h"
+
+/* Old verifiers lose the bound of an index in a branch: mask it in place, right before its use. */
+#define BOUND(v, mask) asm volatile("%0 &= %1" : "+r"(v) : "i"(mask))
+
+/* include/linux/sched.h. PF_IO_WORKER since 5.12; PF_USER_WORKER since 6.4 (it replaces it for
+ * vhost and io_uring workers, 54e6842d0775): tasks with an address space but no user registers. */
+#define PF_IO_WORKER   0x00000010
+#define PF_USER_WORKER 0x00004000
+#define PF_KTHREAD     0x00200000
+
+#define X86_THREAD_BYTES  16384
+#define X86_USER_CS	  0x33 /* __USER_CS: 64-bit code */
+#define X86_CS_RPL_MASK	  3
+
+struct user_regs {
+	struct unwind_frame frame;
+	u16 cs;
+};
+
+static __always_inline bool compat__in_user_mode(struct bpf_perf_event_data *ctx)
+{
+	return (ctx->regs.cs & X86_CS_RPL_MASK) == X86_CS_RPL_MASK;
+}
+
+static __always_inline void compat__regs_of_tick(struct bpf_perf_event_data *ctx,
+						 struct user_regs *regs)
+{
+	regs->frame.pc = ctx->regs.rip;
+	regs->frame.sp = ctx->regs.rsp;
+	regs->frame.fp = ctx->regs.rbp;
+	regs->cs = (u16)ctx->regs.cs;
+}
+
+/* The user registers a task saved when it entered the kernel lie on top of its kernel stack;
+ * bpf_task_pt_regs() knows where exactly. Added in: dd6e10fbd9f8 (5.15). */
+static __always_inline struct pt_regs___kernel *compat__saved_regs(struct task_struct *task)
+{
+	if (bpf_core_enum_value_exists(enum bpf_func_id___feature,
+				       BPF_FUNC_task_pt_regs___feature))
+		return (void *)bpf_task_pt_regs((void *)bpf_get_current_task_btf());
+	return BPF_CORE_READ(task, stack) + X86_THREAD_BYTES -
+	       bpf_core_type_size(struct pt_regs___kernel);
+}
+
+static __always_inline void compat__regs_of_task(struct task_struct *task, struct user_regs *regs)
+{
+	struct pt_regs___kernel *saved = compat__saved_regs(task);
+
+	regs->frame.pc = BPF_CORE_READ(saved, ip);
+	regs->frame.sp = BPF_CORE_READ(saved, sp);
+	regs->frame.fp = BPF_CORE_READ(saved, bp);
+	regs->cs = (u16)BPF_CORE_READ(saved, cs);
+}
+
+#endif

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The kernel side, seen from user space: loads the BPF object, attaches its programs on every CPU,
+ * drains the ring and decodes what comes out. Lifecycle: new (open, configure, load) → attach →
+ * drain … → detach → drain → free. Hands samples up by callback; knows neither processes nor
+ * profiles. Not thread-safe.
+ */
+#ifndef COLLECT_COLLECT_H
+#define COLLECT_COLLECT_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include "abi/settings.h"
+#include "base/cleanup.h"
+#include "collect/sample.h"
+
+struct collector;
+
+/* A thread group for FILTER_TGIDS. */
+struct collector_target {
+	pid_t pid;
+	uint64_t start_ticks; /* /proc/PID/stat field 22, so that a reused pid does not match; 0:
+				 any */
+};
+
+struct collector_config {
+	const struct probe *const *probes;
+	size_t probes_cnt;
+	unsigned int freq_hz;
+	const int *cpus; /* online ones */
+	size_t cpus_cnt;
+	enum filter_mode filter_mode;
+	const struct collector_target *targets; /* FILTER_TGIDS */
+	size_t targets_cnt;
+	const char *comm; /* FILTER_COMM */
+	int cgroup_fd;    /* FILTER_CGROUP: an open cgroup v2 directory */
+	pid_t follow_pid; /* FILTER_TGIDS: let in at its exec, with its children; 0: nobody */
+};
+
+/* Returns 0 or -errno: -EPERM, -EACCES: a privilege is missing; others: what this kernel said. */
+int collector__new(struct collector **ret, const struct collector_config *config);
+void collector__free(struct collector *c);
+DEFINE_CLEANUP(struct collector *, collector__free);
+
+/* Starts all probes on all CPUs of the configuration. Returns 0 or -errno. */
+int collector__attach(struct collector *c);
+
+/* Stops one probe everywhere; none of its programs runs any more when this returns. */
+void collector__detach(struct collector *c, const struct probe *probe);
+
+/* CPUs that came or went. Adding to a CPU that has no probe running on it is not an error. */
+int collector__add_cpu(struct collector *c, int cpu);
+void collector__remove_cpu(struct collector *c, int cpu);
+
+/* Takes a process that is gone out of FILTER_TGIDS. */
+void collector__forget_pid(struct collector *c, pid_t pid);
+
+/* 0, or the first non-zero value of the callback, after which drain stops. */
+typedef int (*collector_sample_fn)(const struct sample *s, void *ctx);
+
+/* Hands up everything now in the ring. Records that break abi/event.h are counted. */
+int collector__drain(struct collector *c, collector_sample_fn fn, void *ctx);
+
+/* What the kernel side counted for one probe, summed over all CPUs. */
+int collector__counters(struct collector *c, const struct probe *probe, struct event_counters *ret);
+
+struct collector_stats {
+	uint64_t records;       /* taken from the ring: consumed */
+	uint64_t bad_records;   /* of them not decodable */
+	uint64_t follow_failed; /* children that did not fit the filter */
+	uint64_t ring_bytes;
+};
+void collector__stats(struct collector *c, struct collector_stats *ret);
+
+#endif

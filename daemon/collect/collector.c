@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * See collect.h: the lifecycle over the one skeleton.
+ */
+#include "collect/collect.h"
+
+#include <errno.h>
+#include <string.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include "base/array.h"
+#include "base/log.h"
+#include "collect/probe_ops.h"
+#include "cprofd.skel.h"
+
+#define RING_MIN_BYTES    (1U << 20)
+#define RING_MAX_BYTES    (16U << 20)
+#define RING_SECONDS      2 /* of samples of RING_SAMPLE_BYTES that fit without a reader */
+#define RING_SAMPLE_BYTES 600
+#define FOLLOW_TGIDS_MAX  32768 /* kernel.pid_max as shipped */
+
+struct attached_probe {
+	const struct probe *probe;
+	void *state; /* NULL: detached */
+};
+
+struct collector {
+	struct cprofd_bpf *skel;
+	struct ring_buffer *ring;
+	struct collector_config config; /* borrowed pointers are cleared after attach */
+	struct attached_probe *probes;
+	size_t probes_cnt;
+	struct collector_stats stats;
+	collector_sample_fn fn; /* of the drain in progress */
+	void *ctx;
+	int fn_result;
+};
+
+static int print_libbpf(enum libbpf_print_level level, const char *fmt, va_list args)
+{
+	_cleanup_free_ char *text = NULL;
+	size_t len;
+
+	if (log__level() < LOG_LEVEL_DEBUG || level == LIBBPF_DEBUG)
+		return 0;
+	if (vasprintf(&text, fmt, args) < 0) {
+		text = NULL;
+		return 0;
+	}
+	len = strlen(text);
+	if (len && text[len - 1] == '\n')
+		text[len - 1] = '\0';
+	log_debug("%s", text);
+	return 0;
+}
+
+static uint32_t ring_bytes(const struct collector_config *config)
+{
+	uint64_t need =
+		(uint64_t)config->freq_hz * config->cpus_cnt * RING_SAMPLE_BYTES * RING_SECONDS;
+	uint32_t bytes = RING_MIN_BYTES;
+
+	while (bytes < need && bytes < RING_MAX_BYTES)
+		bytes *= 2;
+	return bytes;
+}
+
+static void configure_filter(struct cprofd_bpf *skel, const struct collector_config *config)
+{
+	size_t tgids = config->targets_cnt ? config->targets_cnt : 1;
+
+	skel->rodata->filter_mode = config->filter_mode;
+	if (config->comm)
+		strncpy((char *)skel->rodata->filter_comm, config->comm,
+			sizeof(skel->rodata->filter_comm) - 1);
+	if (config->follow_pid) {
+		skel->rodata->follow_pid = (uint32_t)config->follow_pid;
+		bpf_program__set_autoload(skel->progs.follow_exec, true);
+		bpf_program__set_autoload(skel->progs.follow_fork, true);
+		tgids = FOLLOW_TGIDS_MAX;
+	}
+	bpf_map__set_max_entries(skel->maps.filter_tgids, (uint32_t)tgids);
+}
+
+static int fill_filter(struct cprofd_bpf *skel, const struct collector_config *config)
+{
+	uint32_t zero = 0, cgroup_fd = (uint32_t)config->cgroup_fd;
+	size_t i;
+
+	for (i = 0; i < config->targets_cnt; i++) {
+		uint32_t tgid = (uint32_t)config->targets[i].pid;
+		int err = bpf_map__update_elem(skel->maps.filter_tgids, &tgid, sizeof(tgid),
+					       &config->targets[i].start_ticks, sizeof(uint64_t),
+					       BPF_ANY);
+
+		if (err)
+			return err;
+	}
+	if (config->filter_mode != FILTER_CGROUP)
+		return 0;
+	return bpf_map__update_elem(skel->maps.filter_cgroup, &zero, sizeof(zero), &cgroup_fd,
+				    sizeof(cgroup_fd), BPF_ANY);
+}
+
+static struct attached_probe *find_probe(struct collector *c, const struct probe *probe)
+{
+	size_t i;
+
+	for (i = 0; i < c->probes_cnt; i++)
+		if (c->probes[i].probe == probe)
+			return &c->probes[i];
+	return NULL;
+}
+
+static int decode_record(struct collector *c, const void *data, size_t size, struct sample *ret)
+{
+	uint32_t kind;
+	size_t i;
+
+	if (size < sizeof(kind))
+		return -EBADMSG;
+	memcpy(&kind, data, sizeof(kind));
+	for (i = 0; i < c->probes_cnt; i++)
+		if (c->probes[i].probe->ops->event_kind == kind)
+			return c->probes[i].probe->ops->decode(data, size, ret);
+	return -EBADMSG;
+}
+
+static int on_record(void *ctx, void *data, size_t size)
+{
+	struct collector *c = ctx;
+	struct sample sample;
+
+	c->stats.records++;
+	if (decode_record(c, data, size, &sample)) {
+		c->stats.bad_records++;
+		return 0;
+	}
+	c->fn_result = c->fn(&sample, c->ctx);
+	/* libbpf frees a record only after a callback >= 0; < 0 would hand it out again. */
+	return 0;
+}
+
+static int load(struct collector *c, const struct collector_config *config)
+{
+	size_t i;
+	int err;
+
+	c->skel = cprofd_bpf__open();
+	if (!c->skel)
+		return -errno;
+	for (i = 0; i < config->probes_cnt; i++) {
+		c->probes[i].probe = config->probes[i];
+		config->probes[i]->ops->configure(c->skel, config);
+	}
+	c->stats.ring_bytes = ring_bytes(config);
+	bpf_map__set_max_entries(c->skel->maps.samples, (uint32_t)c->stats.ring_bytes);
+	bpf_map__set_autocreate(c->skel->maps.filter_cgroup, config->filter_mode == FILTER_CGROUP);
+	configure_filter(c->skel, config);
+	err = cprofd_bpf__load(c->skel);
+	if (err)
+		return err;
+	return fill_filter(c->skel, config);
+}
+
+int collector__new(struct collector **ret, const struct collector_config *config)
+{
+	_cleanup_(collector__freep) struct collector *c = calloc(1, sizeof(*c));
+	int err;
+
+	libbpf_set_print(print_libbpf);
+	if (!c)
+		return -ENOMEM;
+	c->config = *config;
+	c->probes = calloc(config->probes_cnt, sizeof(*c->probes));
+	if (!c->probes)
+		return -ENOMEM;
+	c->probes_cnt = config->probes_cnt;
+	err = load(c, config);
+	if (err)
+		return err;
+	c->ring = ring_buffer__new(bpf_map__fd(c->skel->maps.samples), on_record, c, NULL);
+	if (!c->ring)
+		return -errno;
+	*ret = take_ptr(c);
+	return 0;
+}
+
+void collector__free(struct collector *c)
+{
+	size_t i;
+
+	if (!c)
+		return;
+	for (i = 0; i < c->probes_cnt; i++)
+		if (c->probes[i].state)
+			c->probes[i].probe->ops->detach(c->probes[i].state);
+	ring_buffer__free(c->ring);
+	cprofd_bpf__destroy(c->skel);
+	free(c->probes);
+	free(c);
+}
+
+/* Attaches one of the tracepoint programs of follow.bpf.c; the skeleton owns the link. */
+static int attach_follower(struct bpf_program *program, struct bpf_link **ret_link)
+{
+	*ret_link = bpf_program__attach(program);
+	return *ret_link ? 0 : -errno;
+}
+
+int collector__attach(struct collector *c)
+{
+	struct cprofd_bpf *skel = c->skel;
+	size_t i;
+	int err;
+
+	if (c->config.follow_pid) {
+		err = attach_follower(skel->progs.follow_fork, &skel->links.follow_fork);
+		if (!err)
+			err = attach_follower(skel->progs.follow_exec, &skel->links.follow_exec);
+		if (err)
+			return err;
+	}
+	for (i = 0; i < c->probes_cnt; i++) {
+		err = c->probes[i].probe->ops->attach(skel, &c->config, &c->probes[i].state);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+void collector__detach(struct collector *c, const struct probe *probe)
+{
+	struct attached_probe *a = find_probe(c, probe);
+
+	if (a && a->state)
+		probe->ops->detach(take_ptr(a->state));
+}
+
+int collector__add_cpu(struct collector *c, int cpu)
+{
+	size_t i;
+	int err;
+
+	for (i = 0; i < c->probes_cnt; i++) {
+		if (!c->probes[i].state)
+			continue;
+		err = c->probes[i].probe->ops->add_cpu(c->probes[i].state, cpu);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+void collector__remove_cpu(struct collector *c, int cpu)
+{
+	size_t i;
+
+	for (i = 0; i < c->probes_cnt; i++)
+		if (c->probes[i].state)
+			c->probes[i].probe->ops->remove_cpu(c->probes[i].state, cpu);
+}
+
+void collector__forget_pid(struct collector *c, pid_t pid)
+{
+	uint32_t tgid = (uint32_t)pid;
+
+	if (c->config.filter_mode == FILTER_TGIDS)
+		bpf_map__delete_elem(c->skel->maps.filter_tgids, &tgid, sizeof(tgid), 0);
+}
+
+int collector__drain(struct collector *c, collector_sample_fn fn, void *ctx)
+{
+	int cnt;
+
+	c->fn = fn;
+	c->ctx = ctx;
+	c->fn_result = 0;
+	cnt = ring_buffer__consume(c->ring);
+	return cnt < 0 ? cnt : c->fn_result;
+}
+
+int collector__counters(struct collector *c, const struct probe *probe, struct event_counters *ret)
+{
+	int cpus_cnt = libbpf_num_possible_cpus(), cpu, i, err;
+	_cleanup_free_ struct event_counters *per_cpu = NULL;
+	uint32_t key = probe->ops->event_kind;
+
+	if (cpus_cnt < 0)
+		return cpus_cnt;
+	per_cpu = calloc((size_t)cpus_cnt, sizeof(*per_cpu));
+	if (!per_cpu)
+		return -ENOMEM;
+	err = bpf_map__lookup_elem(c->skel->maps.event_counters, &key, sizeof(key), per_cpu,
+				   (size_t)cpus_cnt * sizeof(*per_cpu), 0);
+	if (err)
+		return err;
+	*ret = (struct event_counters){ 0 };
+	for (cpu = 0; cpu < cpus_cnt; cpu++)
+		for (i = 0; i < COUNTER_CNT; i++)
+			ret->value[i] += per_cpu[cpu].value[i];
+	return 0;
+}
+
+void collector__stats(struct collector *c, struct collector_stats *ret)
+{
+	*ret = c->stats;
+	ret->follow_failed = c->skel->bss->follow_failed;
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One decoded sample, as collect/ hands it up. Plain data; what it means to a profile is the
+ * session's business.
+ */
+#ifndef COLLECT_SAMPLE_H
+#define COLLECT_SAMPLE_H
+
+#include <stdint.h>
+#include <sys/types.h>
+#include "abi/event.h"
+#include "collect/probe.h"
+
+struct sample {
+	const struct probe *probe;
+	uint64_t time_ns;  /* CLOCK_MONOTONIC */
+	uint64_t start_ns; /* start of the process, boot time */
+	pid_t pid, tid;
+	uint32_t exec_id; /* task->self_exec_id */
+	uint32_t cpu;
+	enum unwind_outcome outcome;       /* of the user stack */
+	char comm[TASK_COMM_BYTES];        /* of the thread, NUL-terminated */
+	char leader_comm[TASK_COMM_BYTES]; /* of its process */
+	uint32_t kernel_cnt, user_cnt;
+	/* Leaf first; [0] is where it stood, the rest are return addresses. Borrowed: valid until
+	 * the callback that got the sample returns. */
+	const uint64_t *kernel, *user;
+};
+
+#endif

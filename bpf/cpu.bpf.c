@@ -8,15 +8,14 @@
 #include "maps.bpf.h"
 #include "unwind.bpf.h"
 
-static __always_inline void fill_identity(struct cpu_event *ev, struct task_struct *task,
-					  struct task_struct *leader, u64 pid_tgid)
+static __always_inline void fill_identity(struct cpu_event *ev, struct task_struct *leader,
+					  u64 pid_tgid)
 {
 	ev->kind = EVENT_CPU;
 	ev->time_ns = bpf_ktime_get_ns();
 	ev->start_ns = BPF_CORE_READ(leader, start_boottime);
 	ev->tgid = pid_tgid >> 32;
 	ev->tid = (u32)pid_tgid;
-	ev->exec_id = BPF_CORE_READ(task, self_exec_id);
 	ev->cpu = bpf_get_smp_processor_id();
 	__builtin_memset(ev->reserved, 0, sizeof(ev->reserved));
 	bpf_get_current_comm(ev->comm, sizeof(ev->comm));
@@ -100,7 +99,7 @@ int cpu_tick(struct bpf_perf_event_data *ctx)
 		return 0;
 	}
 	s->busy = 1;
-	fill_identity(&s->event, task, leader, pid_tgid);
+	fill_identity(&s->event, leader, pid_tgid);
 	s->event.kernel_frames_cnt = 0;
 	s->event.user_frames_cnt = 0;
 	if (!in_user_mode)

@@ -57,12 +57,11 @@ struct cpu_event {
 	__u64 start_ns; /* boot time at which the thread group's leader started */
 	__u32 tgid;
 	__u32 tid;
-	__u32 exec_id; /* task->self_exec_id: tells images of one process apart */
 	__u32 cpu;
 	__u16 kernel_frames_cnt;
 	__u16 user_frames_cnt;
 	__u8 outcome; /* enum unwind_outcome */
-	__u8 reserved[3];
+	__u8 reserved[7];
 	char comm[TASK_COMM_BYTES]; /* of the thread */
 	char leader_comm[TASK_COMM_BYTES];
 	__u64 frames[MAX_FRAMES];

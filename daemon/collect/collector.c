@@ -22,6 +22,7 @@
 struct attached_probe {
 	const struct probe *probe;
 	void *state; /* NULL: detached */
+	uint64_t consumed, bad_records;
 };
 
 struct collector {
@@ -30,7 +31,6 @@ struct collector {
 	struct collector_config config; /* borrowed pointers are cleared after attach */
 	struct attached_probe *probes;
 	size_t probes_cnt;
-	struct collector_stats stats;
 	collector_sample_fn fn; /* of the drain in progress */
 	void *ctx;
 	int fn_result;
@@ -112,32 +112,33 @@ static struct attached_probe *find_probe(struct collector *c, const struct probe
 	return NULL;
 }
 
-static int decode_record(struct collector *c, const void *data, size_t size, struct sample *ret)
+/* Whose record this is; one of an unknown kind is a bad record of the first probe. */
+static struct attached_probe *record_owner(struct collector *c, const void *data, size_t size)
 {
-	uint32_t kind;
+	uint32_t kind = 0;
 	size_t i;
 
-	if (size < sizeof(kind))
-		return -EBADMSG;
-	memcpy(&kind, data, sizeof(kind));
+	if (size >= sizeof(kind))
+		memcpy(&kind, data, sizeof(kind));
 	for (i = 0; i < c->probes_cnt; i++)
 		if (c->probes[i].probe->ops->event_kind == kind)
-			return c->probes[i].probe->ops->decode(data, size, ret);
-	return -EBADMSG;
+			return &c->probes[i];
+	return &c->probes[0];
 }
 
 static int on_record(void *ctx, void *data, size_t size)
 {
 	struct collector *c = ctx;
+	struct attached_probe *a = record_owner(c, data, size);
 	struct sample sample;
 
-	c->stats.records++;
-	if (decode_record(c, data, size, &sample)) {
-		c->stats.bad_records++;
+	a->consumed++;
+	if (a->probe->ops->decode(data, size, &sample)) {
+		a->bad_records++;
 		return 0;
 	}
-	c->fn_result = c->fn(&sample, c->ctx);
 	/* libbpf frees a record only after a callback >= 0; < 0 would hand it out again. */
+	c->fn_result = c->fn(&sample, c->ctx);
 	return 0;
 }
 
@@ -153,8 +154,7 @@ static int load(struct collector *c, const struct collector_config *config)
 		c->probes[i].probe = config->probes[i];
 		config->probes[i]->ops->configure(c->skel, config);
 	}
-	c->stats.ring_bytes = ring_bytes(config);
-	bpf_map__set_max_entries(c->skel->maps.samples, (uint32_t)c->stats.ring_bytes);
+	bpf_map__set_max_entries(c->skel->maps.samples, ring_bytes(config));
 	bpf_map__set_autocreate(c->skel->maps.filter_cgroup, config->filter_mode == FILTER_CGROUP);
 	configure_filter(c->skel, config);
 	err = cprofd_bpf__load(c->skel);
@@ -280,10 +280,11 @@ int collector__drain(struct collector *c, collector_sample_fn fn, void *ctx)
 	return cnt < 0 ? cnt : c->fn_result;
 }
 
-int collector__counters(struct collector *c, const struct probe *probe, struct event_counters *ret)
+int collector__counters(struct collector *c, const struct probe *probe, struct probe_counters *ret)
 {
 	int cpus_cnt = libbpf_num_possible_cpus(), cpu, i, err;
 	_cleanup_free_ struct event_counters *per_cpu = NULL;
+	const struct attached_probe *a = find_probe(c, probe);
 	uint32_t key = probe->ops->event_kind;
 
 	if (cpus_cnt < 0)
@@ -295,15 +296,14 @@ int collector__counters(struct collector *c, const struct probe *probe, struct e
 				   (size_t)cpus_cnt * sizeof(*per_cpu), 0);
 	if (err)
 		return err;
-	*ret = (struct event_counters){ 0 };
+	*ret = (struct probe_counters){ .consumed = a->consumed, .bad_records = a->bad_records };
 	for (cpu = 0; cpu < cpus_cnt; cpu++)
 		for (i = 0; i < COUNTER_CNT; i++)
-			ret->value[i] += per_cpu[cpu].value[i];
+			ret->kernel.value[i] += per_cpu[cpu].value[i];
 	return 0;
 }
 
-void collector__stats(struct collector *c, struct collector_stats *ret)
+uint64_t collector__follow_failed(const struct collector *c)
 {
-	*ret = c->stats;
-	ret->follow_failed = c->skel->bss->follow_failed;
+	return c->skel->bss->follow_failed;
 }

@@ -149,7 +149,6 @@ static int decode(const void *record, size_t size, struct sample *ret)
 		.start_ns = ev->start_ns,
 		.pid = (pid_t)ev->tgid,
 		.tid = (pid_t)ev->tid,
-		.exec_id = ev->exec_id,
 		.cpu = ev->cpu,
 		.outcome = ev->outcome,
 		.kernel_cnt = ev->kernel_frames_cnt,

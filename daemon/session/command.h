@@ -14,8 +14,9 @@ struct command;
 
 /*
  * Forks the child, which waits. 'user' (or NULL) is who it becomes: uid, gid and supplementary
- * groups of the passwd entry. Signal mask and dispositions of the child are those cprofd was
- * started with. Returns 0 or -errno; an unknown user is -ENOENT (not logged).
+ * groups of the passwd entry. Signal mask, ignored signals and resource limits of COMMAND are those
+ * of the moment of this call: make it before cprofd changes its own. (SIGCHLD is no longer ignored
+ * by us afterwards.) Returns 0 or -errno; an unknown user is -ENOENT (not logged).
  */
 int command__fork(struct command **ret, char *const *argv, const char *user);
 

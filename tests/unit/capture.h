@@ -6,6 +6,7 @@
 #ifndef TESTS_UNIT_CAPTURE_H
 #define TESTS_UNIT_CAPTURE_H
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +24,7 @@ static inline struct capture capture__start(int fd)
 	struct capture c = { .fd = fd };
 
 	fflush(fd == STDOUT_FILENO ? stdout : stderr);
-	c.saved_fd = dup(fd);
+	c.saved_fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
 	c.mem_fd = memfd_create("capture", MFD_CLOEXEC);
 	if (c.saved_fd < 0 || c.mem_fd < 0 || dup2(c.mem_fd, fd) < 0)
 		abort();

@@ -62,15 +62,14 @@ typedef int (*collector_sample_fn)(const struct sample *s, void *ctx);
 /* Hands up everything now in the ring. Records that break abi/event.h are counted. */
 int collector__drain(struct collector *c, collector_sample_fn fn, void *ctx);
 
-/* What the kernel side counted for one probe, summed over all CPUs. */
-int collector__counters(struct collector *c, const struct probe *probe, struct event_counters *ret);
-
-struct collector_stats {
-	uint64_t records;       /* taken from the ring: consumed */
-	uint64_t bad_records;   /* of them not decodable */
-	uint64_t follow_failed; /* children that did not fit the filter */
-	uint64_t ring_bytes;
+struct probe_counters {
+	struct event_counters kernel; /* summed over all CPUs */
+	uint64_t consumed;	      /* records taken from the ring */
+	uint64_t bad_records;	      /* of them: contradict abi/event.h, not handed up */
 };
-void collector__stats(struct collector *c, struct collector_stats *ret);
+int collector__counters(struct collector *c, const struct probe *probe, struct probe_counters *ret);
+
+/* Children of COMMAND that did not fit the filter and are missing from its profile. */
+uint64_t collector__follow_failed(const struct collector *c);
 
 #endif

@@ -25,7 +25,8 @@ static int resolve_pid(struct targets *t, pid_t pid)
 	fd = (int)syscall(SYS_pidfd_open, pid, 0);
 	if (fd < 0 && (errno == EINVAL || errno == ENOENT)) {
 		log_err("pid %d is a thread, not a process: give the process it belongs to (Tgid in "
-			"/proc/%d/status)", pid, pid);
+			"/proc/%d/status)",
+			pid, pid);
 		return EXIT_STATUS_NO_TARGET;
 	}
 	err = fd < 0 ? -errno : procfs__start_ticks(pid, &target->start_ticks);
@@ -129,7 +130,8 @@ static int resolve_cgroup(struct targets *t, const char *path)
 		return EXIT_STATUS_OK;
 	}
 	if (fd >= 0) {
-		log_err("'%s' is not a cgroup v2 directory: give one below the cgroup2 mount", path);
+		log_err("'%s' is not a cgroup v2 directory: give one below the cgroup2 mount",
+			path);
 		return EXIT_STATUS_NO_TARGET;
 	}
 	fd = open_below_mount(path);

@@ -12,12 +12,15 @@
 
 struct targets {
 	struct collector_target *list; /* TARGET_PIDS */
-	int *pidfds;		       /* one per list element */
+	int *pidfds;                   /* one per list element */
 	size_t cnt;
 	int cgroup_fd; /* -1 if not asked for */
 };
 
-#define TARGETS_INIT { .cgroup_fd = -1 }
+#define TARGETS_INIT                                                                               \
+	{                                                                                          \
+		.cgroup_fd = -1                                                                    \
+	}
 
 /* Logs what is wrong, returns EXIT_STATUS_OK, _NO_TARGET, _PERMISSION, _KERNEL or _FAILURE. */
 int targets__resolve(struct targets *t, const struct options *opts);

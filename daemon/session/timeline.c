@@ -10,7 +10,7 @@
 
 struct timeline_item {
 	uint64_t time_ns;
-	uint64_t sequence; /* of arrival: keeps the sort stable */
+	uint64_t sequence;           /* of arrival: keeps the sort stable */
 	struct process_event *event; /* or NULL: */
 	struct sample *sample;
 };

@@ -13,7 +13,8 @@
 struct output {
 	const struct probe *probe;
 	const struct encoder *encoder;
-	char *path; /* NULL: stdout */
+	char *path;     /* NULL: stdout */
+	char *made_dir; /* created for this output, or NULL; removed again where it stays empty */
 };
 
 struct output_plan {

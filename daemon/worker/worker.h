@@ -16,23 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "base/cleanup.h"
-
-/* What became of one file. Closed list: it is exported, counted and shown by name. */
-enum parse_status {
-	PARSE_OK = 0,
-	PARSE_NO_SYMBOLS = 1,   /* valid file, no symbol table */
-	PARSE_NOT_ELF = 2,      /* bad magic, class, machine or header */
-	PARSE_CORRUPT = 3,      /* sections or segments contradict themselves or the file's size */
-	PARSE_LIMIT = 4,        /* over a limit of parse/limits.h, CPU time or memory */
-	PARSE_FILE_CHANGED = 5, /* SIGBUS: truncated while mapped */
-	PARSE_CRASHED = 6,      /* the worker died otherwise */
-	PARSE_TIMEOUT = 7,
-	PARSE_BAD_REPLY = 8, /* the answer broke the protocol */
-	PARSE_IO = 9,        /* descriptor not readable */
-	PARSE_STATUS_CNT,
-};
-
-const char *parse_status__name(enum parse_status s); /* "ok", "no_symbols", … */
+#include "parse/parse_status.h" /* what became of one file */
 
 #define WORKER_BUILD_ID_MAX 20
 #define WORKER_SEGMENTS_MAX 16
@@ -45,7 +29,13 @@ struct worker_segment {
 
 /* One address looked up. */
 struct worker_symbol {
-	uint64_t address; /* ELF virtual address; kernel: offset from _text or the module's base */
+	/*
+	 * ELF virtual address. Kernel: offset from _text, from the lowest text symbol of the
+	 * module, or (BPF) a hash of the program over the offset in it: unique among those of its
+	 * module, never absolute (parse/kallsyms.h). What nothing covers is in module "" without a
+	 * name.
+	 */
+	uint64_t address;
 	int32_t segment;  /* index into segments[], kernel: into modules[]; -1: in no segment */
 	const char *name; /* demangled; NULL: no symbol covers the address */
 	const char *system_name; /* as linked; NULL with name */

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What goes over the socket pair, in both directions. Both ends are the same executable on the same
+ * host, so shapes are plain structs; the collector trusts none of what comes back all the same.
+ *
+ *   worker → collector   struct wire_hello, once, when the sandbox stands
+ *   collector → worker   struct wire_request with one descriptor, then addresses_cnt × u64
+ *   worker → collector   struct wire_reply, then segments, symbols, modules (u32 names), strings
+ *
+ * Names are offsets into the strings, which begin with an empty one: 0 is no name.
+ */
+#ifndef WORKER_PROTOCOL_H
+#define WORKER_PROTOCOL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define WIRE_MAGIC         0x63707277u /* "wrpc" in memory */
+#define WIRE_VERSION       1u
+#define WIRE_ADDRESSES_MAX 8192u
+#define WIRE_REPLY_BYTES   (16u << 20) /* header not counted */
+#define WIRE_MODULES_MAX   8193u
+#define WIRE_NAME_BYTES    4096u /* with its NUL */
+#define WIRE_BUILD_ID_MAX  20u
+#define WIRE_SEGMENTS_MAX  16u
+
+/* How the worker ends; 0 only where no request is lost. */
+enum worker_exit {
+	WORKER_EXIT_DONE = 0,          /* end of file on the socket, or idle */
+	WORKER_EXIT_FILE_CHANGED = 10, /* SIGBUS */
+	WORKER_EXIT_SANDBOX = 11,
+	WORKER_EXIT_PROTOCOL = 12,
+};
+
+enum wire_kind {
+	WIRE_ELF = 1,
+	WIRE_KERNEL = 2,
+};
+
+struct wire_hello {
+	uint32_t magic;
+	uint32_t version;
+};
+_Static_assert(sizeof(struct wire_hello) == 8, "wire shape");
+
+struct wire_request {
+	uint32_t magic;
+	uint32_t kind; /* enum wire_kind */
+	uint64_t sequence;
+	uint32_t addresses_cnt;
+	uint32_t reserved;
+};
+_Static_assert(sizeof(struct wire_request) == 24, "wire shape");
+
+struct wire_reply {
+	uint32_t magic;
+	uint32_t status; /* enum parse_status; no tables follow unless OK or NO_SYMBOLS */
+	uint64_t sequence;
+	uint32_t build_id_len;
+	uint8_t build_id[WIRE_BUILD_ID_MAX];
+	uint32_t segments_cnt;
+	uint32_t symbols_cnt;
+	uint32_t modules_cnt;
+	uint32_t strings_bytes;
+};
+_Static_assert(sizeof(struct wire_reply) == 56, "wire shape");
+
+struct wire_segment {
+	uint64_t vaddr, limit, offset;
+};
+_Static_assert(sizeof(struct wire_segment) == 24, "wire shape");
+
+struct wire_symbol {
+	uint64_t address;
+	int32_t segment;
+	uint32_t name;
+	uint32_t system_name;
+	uint32_t reserved;
+};
+_Static_assert(sizeof(struct wire_symbol) == 24, "wire shape");
+
+/* Bytes behind the header. Counts must have been checked against their limits: no overflow then. */
+static inline size_t wire_reply__bytes(const struct wire_reply *r)
+{
+	return r->segments_cnt * sizeof(struct wire_segment) +
+	       r->symbols_cnt * sizeof(struct wire_symbol) + r->modules_cnt * sizeof(uint32_t) +
+	       r->strings_bytes;
+}
+
+#endif

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One exchange with the worker, under a deadline, and the check of what it answered. The worker has
+ * parsed hostile bytes before it wrote: every count, index and offset is checked here, once, so
+ * that nobody behind has to.
+ */
+#include "worker/worker_internal.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include "base/clock.h"
+
+/* Waits until the socket is ready or the deadline passes. Returns 0 or -errno. */
+static int wait_ready(int fd, short events, uint64_t deadline_ns)
+{
+	for (;;) {
+		struct pollfd p = { .fd = fd, .events = events };
+		uint64_t now = clock__mono_ns();
+		int n;
+
+		if (now >= deadline_ns)
+			return -ETIMEDOUT;
+		n = poll(&p, 1, (int)((deadline_ns - now) / 1000000) + 1);
+		if (n > 0)
+			return 0;
+		if (n < 0 && errno != EINTR)
+			return -errno;
+	}
+}
+
+static int channel_error(int err)
+{
+	return err == EPIPE ? -ECONNRESET : -err;
+}
+
+static int receive_bytes(int fd, void *data, size_t len, uint64_t deadline_ns)
+{
+	char *p = data;
+
+	while (len) {
+		ssize_t n = recv(fd, p, len, MSG_DONTWAIT);
+
+		if (n == 0)
+			return -ECONNRESET;
+		if (n < 0) {
+			int err;
+
+			if (errno == EINTR)
+				continue;
+			if (errno != EAGAIN)
+				return channel_error(errno);
+			err = wait_ready(fd, POLLIN, deadline_ns);
+			if (err)
+				return err;
+			continue;
+		}
+		p += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+/* The descriptor goes with the first byte, so it is attached until something was sent. */
+static int send_request(int socket_fd, const struct wire_request *request, int fd,
+			const uint64_t *addresses, uint64_t deadline_ns)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = { .bytes = { 0 } };
+	const size_t addresses_bytes = request->addresses_cnt * sizeof(*addresses);
+	const size_t total = sizeof(*request) + addresses_bytes;
+	struct cmsghdr *c = &control.align;
+	size_t sent = 0;
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+	while (sent < total) {
+		size_t skip = sent < sizeof(*request) ? 0 : sent - sizeof(*request);
+		struct iovec iov[2] = {
+			{ (char *)(uintptr_t)request + sent, sizeof(*request) - sent },
+			{ (char *)(uintptr_t)addresses + skip, addresses_bytes - skip },
+		};
+		bool header_left = sent < sizeof(*request);
+		struct msghdr msg = {
+			.msg_iov = header_left ? iov : iov + 1,
+			.msg_iovlen = header_left ? 2 : 1,
+			.msg_control = sent ? NULL : control.bytes,
+			.msg_controllen = sent ? 0 : sizeof(control.bytes),
+		};
+		ssize_t n = sendmsg(socket_fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		if (n >= 0) {
+			sent += (size_t)n;
+		} else if (errno == EAGAIN) {
+			int err = wait_ready(socket_fd, POLLOUT, deadline_ns);
+
+			if (err)
+				return err;
+		} else if (errno != EINTR) {
+			return channel_error(errno);
+		}
+	}
+	return 0;
+}
+
+/* --- checks ------------------------------------------------------------------------------------
+ */
+static bool status_is_workers(uint32_t status)
+{
+	return status == PARSE_OK || status == PARSE_NO_SYMBOLS || status == PARSE_NOT_ELF ||
+	       status == PARSE_CORRUPT || status == PARSE_LIMIT || status == PARSE_IO;
+}
+
+static bool header_is_valid(const struct wire_reply *h, const struct wire_request *request)
+{
+	bool has_tables = h->status == PARSE_OK || h->status == PARSE_NO_SYMBOLS;
+
+	if (h->magic != WIRE_MAGIC || h->sequence != request->sequence ||
+	    !status_is_workers(h->status) || h->build_id_len > WIRE_BUILD_ID_MAX)
+		return false;
+	if (!has_tables)
+		return !h->segments_cnt && !h->symbols_cnt && !h->modules_cnt &&
+		       !h->strings_bytes && !h->build_id_len;
+	if (request->kind == WIRE_KERNEL ? h->segments_cnt > 0 || !h->modules_cnt
+					 : h->modules_cnt > 0)
+		return false;
+	return h->segments_cnt <= WIRE_SEGMENTS_MAX && h->modules_cnt <= WIRE_MODULES_MAX &&
+	       h->symbols_cnt == request->addresses_cnt && h->strings_bytes > 0 &&
+	       h->strings_bytes <= WIRE_REPLY_BYTES && wire_reply__bytes(h) <= WIRE_REPLY_BYTES;
+}
+
+static bool name_is_valid(const struct worker_answer *a, uint32_t offset)
+{
+	size_t room;
+
+	if (offset >= a->header.strings_bytes)
+		return false;
+	room = a->header.strings_bytes - offset;
+	return memchr(a->strings + offset, '\0', room < WIRE_NAME_BYTES ? room : WIRE_NAME_BYTES);
+}
+
+static bool tables_are_valid(const struct worker_answer *a, enum wire_kind kind)
+{
+	const struct wire_reply *h = &a->header;
+	int64_t places = kind == WIRE_KERNEL ? h->modules_cnt : h->segments_cnt;
+
+	if (a->strings[0] || a->strings[h->strings_bytes - 1])
+		return false;
+	for (uint32_t i = 0; i < h->segments_cnt; i++)
+		if (a->segments[i].vaddr >= a->segments[i].limit)
+			return false;
+	for (uint32_t i = 0; i < h->modules_cnt; i++)
+		if (!name_is_valid(a, a->modules[i]))
+			return false;
+	for (uint32_t i = 0; i < h->symbols_cnt; i++) {
+		const struct wire_symbol *s = &a->symbols[i];
+
+		if (s->segment < -1 || s->segment >= places || !s->name != !s->system_name ||
+		    !name_is_valid(a, s->name) || !name_is_valid(a, s->system_name))
+			return false;
+		if (s->name && (!a->strings[s->name] || !a->strings[s->system_name]))
+			return false;
+	}
+	return true;
+}
+
+static void point_into_tables(struct worker_answer *a)
+{
+	const char *p = a->tables;
+
+	a->segments = (const void *)p;
+	p += a->header.segments_cnt * sizeof(*a->segments);
+	a->symbols = (const void *)p;
+	p += a->header.symbols_cnt * sizeof(*a->symbols);
+	a->modules = (const void *)p;
+	p += a->header.modules_cnt * sizeof(*a->modules);
+	a->strings = p;
+}
+
+static int receive_answer(const struct worker *w, const struct wire_request *request,
+			  uint64_t deadline_ns, struct worker_answer *ret)
+{
+	_cleanup_free_ void *tables = NULL;
+	struct worker_answer a = { .tables = NULL };
+	size_t bytes;
+	int err;
+
+	err = receive_bytes(w->socket, &a.header, sizeof(a.header), deadline_ns);
+	if (err)
+		return err;
+	if (!header_is_valid(&a.header, request))
+		return -EPROTO;
+	bytes = wire_reply__bytes(&a.header);
+	if (bytes) {
+		tables = malloc(bytes);
+		if (!tables)
+			return -ENOMEM;
+		err = receive_bytes(w->socket, tables, bytes, deadline_ns);
+		if (err)
+			return err;
+		a.tables = tables;
+		point_into_tables(&a);
+		if (!tables_are_valid(&a, request->kind))
+			return -EPROTO;
+	}
+	a.tables = take_ptr(tables);
+	*ret = a;
+	return 0;
+}
+
+int worker_channel__hello(const struct worker *w)
+{
+	uint64_t deadline_ns = clock__mono_ns() + w->timeout_ms * 1000000ULL;
+	struct wire_hello hello;
+	int err;
+
+	err = receive_bytes(w->socket, &hello, sizeof(hello), deadline_ns);
+	if (err)
+		return err;
+	return hello.magic == WIRE_MAGIC && hello.version == WIRE_VERSION ? 0 : -EPROTO;
+}
+
+int worker_channel__exchange(struct worker *w, enum wire_kind kind, int fd,
+			     const uint64_t *addresses, size_t cnt, struct worker_answer *ret)
+{
+	uint64_t deadline_ns = clock__mono_ns() + w->timeout_ms * 1000000ULL;
+	const struct wire_request request = {
+		.magic = WIRE_MAGIC,
+		.kind = kind,
+		.sequence = ++w->sequence,
+		.addresses_cnt = (uint32_t)cnt,
+	};
+	int err;
+
+	err = send_request(w->socket, &request, fd, addresses, deadline_ns);
+	return err ? err : receive_answer(w, &request, deadline_ns, ret);
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One request answered: parse/ is run on the descriptor and its findings are packed into the wire
+ * shape. Runs in the worker; does no I/O on the socket.
+ */
+#ifndef WORKER_WORKER_JOB_H
+#define WORKER_WORKER_JOB_H
+
+#include <stdint.h>
+#include "base/buf.h"
+#include "worker/protocol.h"
+
+/* Fills the header and appends what follows it to payload (emptied first). Never fails: whatever
+ * goes wrong is the reply's status. 'addresses' has request->addresses_cnt elements. */
+void worker_job__run(const struct wire_request *request, int fd, const uint64_t *addresses,
+		     struct wire_reply *ret, struct buf *payload);
+
+#endif

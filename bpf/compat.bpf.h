@@ -28,9 +28,9 @@ static __always_inline int unwind_read(void *dst, u32 size, u64 address)
 #define PF_USER_WORKER 0x00004000
 #define PF_KTHREAD     0x00200000
 
-#define X86_THREAD_BYTES  16384
-#define X86_USER_CS	  0x33 /* __USER_CS: 64-bit code */
-#define X86_CS_RPL_MASK	  3
+#define X86_THREAD_BYTES 16384
+#define X86_USER_CS      0x33 /* __USER_CS: 64-bit code */
+#define X86_CS_RPL_MASK  3
 
 struct user_regs {
 	struct unwind_frame frame;
@@ -55,8 +55,7 @@ static __always_inline void compat__regs_of_tick(struct bpf_perf_event_data *ctx
  * bpf_task_pt_regs() knows where exactly. Added in: dd6e10fbd9f8 (5.15). */
 static __always_inline struct pt_regs___kernel *compat__saved_regs(struct task_struct *task)
 {
-	if (bpf_core_enum_value_exists(enum bpf_func_id___feature,
-				       BPF_FUNC_task_pt_regs___feature))
+	if (bpf_core_enum_value_exists(enum bpf_func_id___feature, BPF_FUNC_task_pt_regs___feature))
 		return (void *)bpf_task_pt_regs((void *)bpf_get_current_task_btf());
 	return BPF_CORE_READ(task, stack) + X86_THREAD_BYTES -
 	       bpf_core_type_size(struct pt_regs___kernel);

@@ -60,7 +60,8 @@ static __always_inline void submit(struct scratch *s, struct event_counters *cou
 	u64 bytes = CPU_EVENT_HEADER_BYTES +
 		    sizeof(u64) * (s->event.kernel_frames_cnt + s->event.user_frames_cnt);
 
-	/* CPU_EVENT_HEADER_BYTES + MAX_FRAMES * 8 is no power of two: compare, the verifier follows */
+	/* CPU_EVENT_HEADER_BYTES + MAX_FRAMES * 8 is no power of two: compare, the verifier follows
+	 */
 	if (bytes > sizeof(s->event))
 		bytes = sizeof(s->event);
 	s->event.size = bytes;
@@ -92,8 +93,9 @@ int cpu_tick(struct bpf_perf_event_data *ctx)
 		counters__add(counters, COUNTER_FILTERED);
 		return 0;
 	}
-	/* Contexts nest like a stack on one CPU: what interrupts us here is done before we go on, so
-	 * a plain test-and-set cannot be torn. (The kernel also keeps perf programs from nesting.) */
+	/* Contexts nest like a stack on one CPU: what interrupts us here is done before we go on,
+	 * so a plain test-and-set cannot be torn. (The kernel also keeps perf programs from
+	 * nesting.) */
 	if (s->busy) {
 		counters__add(counters, COUNTER_DROPPED_SCRATCH_BUSY);
 		return 0;

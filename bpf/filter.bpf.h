@@ -15,11 +15,11 @@ static __always_inline u64 filter__start_ticks(struct task_struct *leader)
 
 static __always_inline bool filter__admits_tgid(struct task_struct *leader, u32 tgid)
 {
-	u64 *start_ticks = bpf_map_lookup_elem(&filter_tgids, &tgid);
+	struct filter_tgid *target = bpf_map_lookup_elem(&filter_tgids, &tgid);
 
-	if (!start_ticks)
+	if (!target)
 		return false;
-	return !*start_ticks || *start_ticks == filter__start_ticks(leader);
+	return !target->start_ticks || target->start_ticks == filter__start_ticks(leader);
 }
 
 static __always_inline bool filter__admits_comm(struct task_struct *leader)

@@ -11,9 +11,9 @@
 
 static __always_inline void admit(u32 tgid)
 {
-	u64 any_start = 0;
+	struct filter_tgid target = { .admitted_ns = bpf_ktime_get_ns() };
 
-	if (bpf_map_update_elem(&filter_tgids, &tgid, &any_start, BPF_ANY))
+	if (bpf_map_update_elem(&filter_tgids, &tgid, &target, BPF_ANY))
 		__sync_fetch_and_add(&follow_failed, 1);
 }
 

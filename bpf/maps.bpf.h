@@ -42,12 +42,12 @@ typedef struct {
 	__type(value, struct scratch);
 } scratch_map_t;
 
-/* tgid → start time in USER_HZ ticks, 0 for any: a pid that came back is not the TARGET. */
+/* The thread groups of the TARGET; a start time tells a pid that came back from the one meant. */
 typedef struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1);
 	__type(key, u32);
-	__type(value, u64);
+	__type(value, struct filter_tgid);
 } filter_tgids_map_t;
 
 typedef struct {
@@ -66,7 +66,7 @@ extern filter_cgroup_map_t filter_cgroup SEC(".maps");
 extern const volatile __u32 filter_mode; /* enum filter_mode */
 extern const volatile char filter_comm[TASK_COMM_BYTES];
 extern const volatile __u32 follow_pid; /* COMMAND's process: let in at its exec */
-extern __u64 follow_failed; /* children that did not fit filter_tgids */
+extern __u64 follow_failed;             /* children that did not fit filter_tgids */
 
 /* Counting happens on this CPU only and ticks of one kind do not nest: no atomic is needed. */
 static __always_inline void counters__add(struct event_counters *c, enum event_counter which)

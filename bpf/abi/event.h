@@ -35,15 +35,21 @@ struct event_counters {
 	__u64 value[COUNTER_CNT];
 };
 
+/* Value of map filter_tgids, key: tgid. */
+struct filter_tgid {
+	__u64 start_ticks; /* leader's start in USER_HZ ticks since boot, 0: any */
+	__u64 admitted_ns; /* CLOCK_MONOTONIC; 0: by user space */
+};
+
 /* How the walk of the user stack ended; one per sample. */
 enum unwind_outcome {
-	UNWIND_CONTINUE = 0,	  /* never in a record */
-	UNWIND_END = 1,		  /* a return address of 0: the thread's first frame */
-	UNWIND_FP_ZERO = 2,	  /* a frame pointer of 0, the psABI's mark of the outermost frame */
-	UNWIND_FP_INVALID = 3,	  /* unaligned or not above the stack pointer: not a frame pointer */
-	UNWIND_UNREADABLE = 4,	  /* memory not present or not mapped */
-	UNWIND_TOO_DEEP = 5,	  /* MAX_USER_FRAMES reached */
-	UNWIND_COMPAT = 6,	  /* 32-bit task: one frame only */
+	UNWIND_CONTINUE = 0,   /* never in a record */
+	UNWIND_END = 1,        /* a return address of 0: the thread's first frame */
+	UNWIND_FP_ZERO = 2,    /* a frame pointer of 0, the psABI's mark of the outermost frame */
+	UNWIND_FP_INVALID = 3, /* unaligned or not above the stack pointer: not a frame pointer */
+	UNWIND_UNREADABLE = 4, /* memory not present or not mapped */
+	UNWIND_TOO_DEEP = 5,   /* MAX_USER_FRAMES reached */
+	UNWIND_COMPAT = 6,     /* 32-bit task: one frame only */
 	UNWIND_KERNEL_THREAD = 7, /* no user stack to walk */
 	UNWIND_OUTCOME_CNT = 8,
 };
@@ -51,9 +57,9 @@ enum unwind_outcome {
 /* One CPU sample. frames: kernel_frames_cnt of the kernel stack, then user_frames_cnt of the user
  * stack, both leaf first. A caller is its return address; [0] of each part is where it stood. */
 struct cpu_event {
-	__u32 kind; /* EVENT_CPU */
-	__u32 size; /* bytes of the record, frames included */
-	__u64 time_ns; /* CLOCK_MONOTONIC */
+	__u32 kind;     /* EVENT_CPU */
+	__u32 size;     /* bytes of the record, frames included */
+	__u64 time_ns;  /* CLOCK_MONOTONIC */
 	__u64 start_ns; /* boot time at which the thread group's leader started */
 	__u32 tgid;
 	__u32 tid;

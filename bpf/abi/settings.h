@@ -6,8 +6,8 @@
 #define ABI_SETTINGS_H
 
 #define MAX_KERNEL_FRAMES 127 /* kernel.perf_event_max_stack as shipped: more is never returned */
-#define MAX_USER_FRAMES	  512
-#define MAX_FRAMES	  1024 /* of one record; a power of two, so that a mask bounds an index */
+#define MAX_USER_FRAMES   512
+#define MAX_FRAMES        1024 /* of one record; a power of two, so that a mask bounds an index */
 
 _Static_assert(MAX_KERNEL_FRAMES + MAX_USER_FRAMES <= MAX_FRAMES, "a whole stack fits a record");
 

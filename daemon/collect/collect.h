@@ -53,8 +53,9 @@ void collector__detach(struct collector *c, const struct probe *probe);
 int collector__add_cpu(struct collector *c, int cpu);
 void collector__remove_cpu(struct collector *c, int cpu);
 
-/* Takes a process that is gone out of FILTER_TGIDS. */
-void collector__forget_pid(struct collector *c, pid_t pid);
+/* Takes a process that exited at that time (CLOCK_MONOTONIC) out of FILTER_TGIDS, unless the pid
+ * has been let in again since. */
+void collector__forget_pid(struct collector *c, pid_t pid, uint64_t exited_ns);
 
 /* 0, or the first non-zero value of the callback, after which drain stops. */
 typedef int (*collector_sample_fn)(const struct sample *s, void *ctx);
@@ -64,8 +65,8 @@ int collector__drain(struct collector *c, collector_sample_fn fn, void *ctx);
 
 struct probe_counters {
 	struct event_counters kernel; /* summed over all CPUs */
-	uint64_t consumed;	      /* records taken from the ring */
-	uint64_t bad_records;	      /* of them: contradict abi/event.h, not handed up */
+	uint64_t consumed;            /* records taken from the ring */
+	uint64_t bad_records;         /* of them: contradict abi/event.h, not handed up */
 };
 int collector__counters(struct collector *c, const struct probe *probe, struct probe_counters *ret);
 

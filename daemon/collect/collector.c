@@ -89,9 +89,9 @@ static int fill_filter(struct cprofd_bpf *skel, const struct collector_config *c
 
 	for (i = 0; i < config->targets_cnt; i++) {
 		uint32_t tgid = (uint32_t)config->targets[i].pid;
+		struct filter_tgid target = { .start_ticks = config->targets[i].start_ticks };
 		int err = bpf_map__update_elem(skel->maps.filter_tgids, &tgid, sizeof(tgid),
-					       &config->targets[i].start_ticks, sizeof(uint64_t),
-					       BPF_ANY);
+					       &target, sizeof(target), BPF_ANY);
 
 		if (err)
 			return err;
@@ -261,11 +261,16 @@ void collector__remove_cpu(struct collector *c, int cpu)
 			c->probes[i].probe->ops->remove_cpu(c->probes[i].state, cpu);
 }
 
-void collector__forget_pid(struct collector *c, pid_t pid)
+void collector__forget_pid(struct collector *c, pid_t pid, uint64_t exited_ns)
 {
 	uint32_t tgid = (uint32_t)pid;
+	struct filter_tgid target;
 
-	if (c->config.filter_mode == FILTER_TGIDS)
+	if (c->config.filter_mode != FILTER_TGIDS ||
+	    bpf_map__lookup_elem(c->skel->maps.filter_tgids, &tgid, sizeof(tgid), &target,
+				 sizeof(target), 0) != 0)
+		return;
+	if (target.admitted_ns < exited_ns)
 		bpf_map__delete_elem(c->skel->maps.filter_tgids, &tgid, sizeof(tgid), 0);
 }
 

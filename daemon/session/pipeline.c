@@ -417,12 +417,12 @@ static int add_comments(const struct pipeline *p, struct kind_run *run)
 	return err ?: buf__error(&text) ?: profile__add_comment(run->profile, text.data);
 }
 
-int pipeline__finish(struct pipeline *p, struct kind_run *run, uint64_t duration_ns)
+int pipeline__finish(struct pipeline *p, struct kind_run *run)
 {
 	struct run_state *state = &p->states[run - p->config.runs];
 	int err;
 
-	run->profile->duration_ns = (int64_t)duration_ns;
+	run->profile->duration_ns = (int64_t)run->window_ns;
 	err = naming__resolve(&state->naming, run->profile, p->config.symbolizer);
 	if (!err)
 		err = add_lost(run);

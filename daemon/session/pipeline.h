@@ -48,6 +48,6 @@ int pipeline__event(struct pipeline *p, const struct process_event *ev);
  * After the last sample: names all locations of a run, adds what was lost as [lost], and the
  * comments. The counters of the run's kernel side must be filled in. 0 or -errno.
  */
-int pipeline__finish(struct pipeline *p, struct kind_run *run, uint64_t duration_ns);
+int pipeline__finish(struct pipeline *p, struct kind_run *run);
 
 #endif

@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * See loop.h. One round every ROUND_MS reads both streams; what a round delivers is everything
+ * stamped before the round before it began, when all rings have certainly been read that far.
+ */
+#include "session/loop.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+#include "base/array.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "session/session_state.h"
+
+#define ROUND_MS     100
+#define CPU_CHECK_NS NSEC_PER_SEC /* between looks at the list of CPUs, should a uevent get lost   \
+				   */
+
+struct loop {
+	struct session *s;
+	int signal_fd, hotplug_fd;
+	uint64_t last_round_ns, next_cpu_check_ns;
+	bool is_ended[OPTIONS_KINDS_MAX];
+	int err; /* first failure of a callback: memory */
+};
+
+static int push_sample(const struct sample *sample, void *ctx)
+{
+	struct loop *l = ctx;
+	struct session *s = l->s;
+	size_t i;
+
+	if (!s->costs.first_sample_ns && sample->time_ns > s->started_ns)
+		s->costs.first_sample_ns = sample->time_ns - s->started_ns;
+	if (timeline__push_sample(s->timeline, sample) == 0)
+		return 0;
+	for (i = 0; i < s->opts->kinds_cnt; i++)
+		if (s->runs[i].probe == sample->probe)
+			s->runs[i].account.dropped_no_memory++;
+	return 0;
+}
+
+static int push_event(struct process_event *ev, void *ctx)
+{
+	struct loop *l = ctx;
+
+	l->err = timeline__push_event(l->s->timeline, ev) ?: l->err;
+	return 0;
+}
+
+static int deliver_sample(const struct sample *sample, void *ctx)
+{
+	struct loop *l = ctx;
+
+	return pipeline__sample(l->s->pipeline, sample);
+}
+
+static int deliver_event(const struct process_event *ev, void *ctx)
+{
+	struct loop *l = ctx;
+	struct session *s = l->s;
+	int err = pipeline__event(s->pipeline, ev);
+
+	if (!err && ev->kind == PROCESS_EVENT_EXIT && process_table__is_gone(s->processes, ev->pid))
+		collector__forget_pid(s->collector, ev->pid, ev->time_ns);
+	return err;
+}
+
+/* Reads everything, delivers what is stamped before 'horizon_ns'. */
+static void read_round(struct loop *l, uint64_t horizon_ns)
+{
+	struct session *s = l->s;
+	const struct timeline_ops ops = {
+		.on_sample = deliver_sample,
+		.on_event = deliver_event,
+		.ctx = l,
+	};
+	int err;
+
+	err = collector__drain(s->collector, push_sample, l);
+	if (err < 0)
+		log_debug("draining the ring: %s", strerror(-err));
+	err = sideband__read(s->sideband, push_event, l);
+	if (err < 0)
+		log_debug("reading side-band records: %s", strerror(-err));
+	err = timeline__flush(s->timeline, horizon_ns, &ops);
+	if (err)
+		l->err = l->err ?: err;
+}
+
+static void run_round(struct loop *l)
+{
+	uint64_t began_ns = clock__mono_ns();
+
+	read_round(l, l->last_round_ns);
+	l->last_round_ns = began_ns;
+}
+
+static void remove_cpu(struct loop *l, int cpu)
+{
+	struct session *s = l->s;
+	size_t i;
+
+	collector__remove_cpu(s->collector, cpu);
+	sideband__read(s->sideband, push_event, l);
+	sideband__remove_cpu(s->sideband, cpu);
+	for (i = 0; i < s->cpus.cnt; i++) {
+		if (s->cpus.cpus[i] != cpu)
+			continue;
+		memmove(&s->cpus.cpus[i], &s->cpus.cpus[i + 1],
+			(s->cpus.cnt - i - 1) * sizeof(int));
+		s->cpus.cnt--;
+		log_info("cpu %d went offline", cpu);
+		return;
+	}
+}
+
+static void add_cpu(struct loop *l, int cpu)
+{
+	struct session *s = l->s;
+	int err;
+
+	err = array__reserve(s->cpus.cpus, s->cpus.cap, s->cpus.cnt + 1);
+	if (!err)
+		err = sideband__add_cpu(s->sideband, cpu);
+	if (!err || err == -EEXIST)
+		err = collector__add_cpu(s->collector, cpu);
+	if (err) {
+		log_warn("cpu %d came online but cannot be sampled: %s, ignoring", cpu,
+			 strerror(-err));
+		return;
+	}
+	s->cpus.cpus[s->cpus.cnt++] = cpu;
+	log_info("cpu %d came online", cpu);
+}
+
+/* An event on a CPU that went away stays dead when it comes back: it is always opened anew. */
+static void follow_hotplug(struct loop *l)
+{
+	bool more = true, online;
+	int cpu;
+
+	while (more) {
+		if (!cpu_hotplug__read(l->hotplug_fd, &cpu, &online, &more))
+			continue;
+		if (cpu_list__has(&l->s->cpus, cpu))
+			remove_cpu(l, cpu);
+		if (online)
+			add_cpu(l, cpu);
+	}
+}
+
+static void check_cpus(struct loop *l)
+{
+	struct session *s = l->s;
+	struct cpu_list now = { 0 };
+	size_t i;
+
+	l->next_cpu_check_ns = clock__mono_ns() + CPU_CHECK_NS;
+	if (cpu_list__read_online(&now) == 0) {
+		for (i = s->cpus.cnt; i-- > 0;)
+			if (!cpu_list__has(&now, s->cpus.cpus[i]))
+				remove_cpu(l, s->cpus.cpus[i]);
+		for (i = 0; i < now.cnt; i++)
+			if (!cpu_list__has(&s->cpus, now.cpus[i]))
+				add_cpu(l, now.cpus[i]);
+	}
+	cpu_list__done(&now);
+}
+
+static void end_kind(struct loop *l, size_t i, uint64_t now_ns)
+{
+	struct kind_run *run = &l->s->runs[i];
+
+	collector__detach(l->s->collector, run->probe);
+	run->window_ns = now_ns - l->s->window_start_ns;
+	l->is_ended[i] = true;
+}
+
+/* Ends the kinds whose time is up, or all of them. True when none is left. */
+static bool end_kinds(struct loop *l, bool all)
+{
+	uint64_t now_ns = clock__mono_ns();
+	bool none_left = true;
+	size_t i;
+
+	for (i = 0; i < l->s->opts->kinds_cnt; i++) {
+		uint64_t duration_ns = l->s->opts->kinds[i].duration_ns;
+
+		if (l->is_ended[i])
+			continue;
+		if (all || (duration_ns && now_ns - l->s->window_start_ns >= duration_ns))
+			end_kind(l, i, now_ns);
+		else
+			none_left = false;
+	}
+	return none_left;
+}
+
+static bool target_has_ended(struct loop *l)
+{
+	int status;
+
+	if (l->s->command)
+		return command__has_exited(l->s->command, &status);
+	return targets__all_gone(&l->s->targets);
+}
+
+/* The longest of the windows; 0 when one of them has no end. */
+static uint64_t total_ns(const struct options *opts)
+{
+	uint64_t longest = 0;
+	size_t i;
+
+	for (i = 0; i < opts->kinds_cnt; i++) {
+		if (!opts->kinds[i].duration_ns)
+			return 0;
+		if (opts->kinds[i].duration_ns > longest)
+			longest = opts->kinds[i].duration_ns;
+	}
+	return longest;
+}
+
+static void show_progress(struct loop *l)
+{
+	struct session *s = l->s;
+	struct probe_counters counters;
+	uint64_t samples = 0, lost = 0;
+	size_t i;
+
+	if (!s->progress.is_shown)
+		return;
+	for (i = 0; i < s->opts->kinds_cnt; i++) {
+		if (collector__counters(s->collector, s->runs[i].probe, &counters) != 0)
+			continue;
+		samples += counters.kernel.value[COUNTER_SUBMITTED];
+		lost += counters.kernel.value[COUNTER_DROPPED_RING_FULL] +
+			counters.kernel.value[COUNTER_DROPPED_SCRATCH_BUSY];
+	}
+	progress__draw(&s->progress, clock__mono_ns() - s->window_start_ns, total_ns(s->opts),
+		       samples, lost);
+}
+
+/* Milliseconds until something is due: the next round or a kind's end. */
+static int time_left_ms(const struct loop *l)
+{
+	uint64_t now_ns = clock__mono_ns(), left_ns = ROUND_MS * 1000000ULL;
+	size_t i;
+
+	for (i = 0; i < l->s->opts->kinds_cnt; i++) {
+		uint64_t end_ns = l->s->window_start_ns + l->s->opts->kinds[i].duration_ns;
+
+		if (l->is_ended[i] || !l->s->opts->kinds[i].duration_ns)
+			continue;
+		if (end_ns <= now_ns)
+			return 0;
+		if (end_ns - now_ns < left_ns)
+			left_ns = end_ns - now_ns;
+	}
+	return (int)((left_ns + 999999) / 1000000);
+}
+
+static void run_until_end(struct loop *l)
+{
+	struct pollfd fds[] = {
+		{ .fd = l->signal_fd, .events = POLLIN },
+		{ .fd = l->hotplug_fd, .events = POLLIN },
+		{ .fd = l->s->command ? command__pidfd(l->s->command) : -1, .events = POLLIN },
+	};
+	bool all = false;
+
+	while (!end_kinds(l, all)) {
+		if (poll(fds, ARRAY_SIZE(fds), time_left_ms(l)) < 0 && errno != EINTR)
+			log_debug("poll: %s", strerror(errno));
+		if (fds[1].revents)
+			follow_hotplug(l);
+		if (clock__mono_ns() >= l->next_cpu_check_ns)
+			check_cpus(l);
+		run_round(l);
+		show_progress(l);
+		all = fds[0].revents || target_has_ended(l);
+	}
+}
+
+static void abort_program(int signal)
+{
+	static const char text[] = "\ncprofd: aborted\n";
+	ssize_t ignored = write(STDERR_FILENO, text, sizeof(text) - 1);
+
+	(void)ignored;
+	_exit(128 + signal);
+}
+
+static const int end_signals[] = { SIGINT, SIGTERM, SIGHUP };
+
+static void block_signals(sigset_t *ret_mask)
+{
+	size_t i;
+
+	sigemptyset(ret_mask);
+	for (i = 0; i < ARRAY_SIZE(end_signals); i++)
+		sigaddset(ret_mask, end_signals[i]);
+	sigprocmask(SIG_BLOCK, ret_mask, NULL);
+}
+
+/* The first signal is taken from the descriptor; what comes after it ends the program at once. */
+static void arm_abort(int signal_fd, const sigset_t *mask)
+{
+	struct sigaction action = { .sa_handler = abort_program };
+	struct signalfd_siginfo info;
+	size_t i;
+
+	while (read(signal_fd, &info, sizeof(info)) > 0)
+		;
+	for (i = 0; i < ARRAY_SIZE(end_signals); i++)
+		sigaction(end_signals[i], &action, NULL);
+	sigprocmask(SIG_UNBLOCK, mask, NULL);
+}
+
+int loop__run(struct session *s)
+{
+	struct loop l = { .s = s, .signal_fd = -1, .hotplug_fd = -1 };
+	sigset_t mask;
+
+	block_signals(&mask);
+	l.signal_fd = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
+	l.hotplug_fd = cpu_hotplug__open();
+	if (l.hotplug_fd < 0)
+		log_debug("uevents: %s, ignoring", strerror(-l.hotplug_fd));
+	l.next_cpu_check_ns = clock__mono_ns() + CPU_CHECK_NS;
+	run_until_end(&l);
+	arm_abort(l.signal_fd, &mask);
+	read_round(&l, UINT64_MAX);
+	if (l.err)
+		log_warn("out of memory in the window, ignoring: names or samples are missing");
+	close_fdp(&l.signal_fd);
+	close_fdp(&l.hotplug_fd);
+	return 0;
+}

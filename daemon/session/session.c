@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * See session.h. Order of start: targets, outputs and COMMAND are checked before anything touches
+ * the kernel; side-band records flow before /proc is scanned and the scan is done before the first
+ * tick, so that no sample can be older than what is known of its process.
+ */
+#include "session/session.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/resource.h>
+#include "base/array.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "collect/kernel_features.h"
+#include "session/command.h"
+#include "session/loop.h"
+#include "session/session_state.h"
+#include "session/summary.h"
+
+static int status_of_kernel_error(int err)
+{
+	switch (err) {
+	case -EPERM:
+	case -EACCES:
+		return EXIT_STATUS_PERMISSION;
+	case -ENOMEM:
+	case -EMFILE:
+	case -ENFILE:
+		return EXIT_STATUS_FAILURE;
+	default:
+		return EXIT_STATUS_KERNEL;
+	}
+}
+
+static int check_kernel(void)
+{
+	struct kernel_features features;
+	const struct feature *missing;
+
+	kernel_features__probe(&features, true);
+	missing = kernel_features__first_missing(&features);
+	if (!missing)
+		return EXIT_STATUS_OK;
+	log_err("%s: %s%s%s", missing->name, missing->detail, *missing->advice ? "; " : "",
+		missing->advice);
+	return missing->state == FEATURE_MISSING_PERMISSION ? EXIT_STATUS_PERMISSION
+							    : EXIT_STATUS_KERNEL;
+}
+
+static enum filter_mode filter_of(enum target_kind target)
+{
+	switch (target) {
+	case TARGET_PIDS:
+	case TARGET_COMMAND:
+		return FILTER_TGIDS;
+	case TARGET_COMM:
+		return FILTER_COMM;
+	case TARGET_CGROUP:
+		return FILTER_CGROUP;
+	case TARGET_HOST:
+		break;
+	}
+	return FILTER_NONE;
+}
+
+/* Each open module is a descriptor: as many as this process may have without asking anybody. */
+static void raise_fd_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+static int fork_command(struct session *s)
+{
+	const struct options *opts = s->opts;
+	int err;
+
+	if (opts->target != TARGET_COMMAND)
+		return EXIT_STATUS_OK;
+	err = command__fork(&s->command, opts->command, opts->user);
+	if (err == -ENOENT) {
+		log_err("no user named '%s'", opts->user);
+		return EXIT_STATUS_USAGE;
+	}
+	if (err) {
+		log_errno(err, "fork for '%s'", opts->command[0]);
+		return EXIT_STATUS_FAILURE;
+	}
+	return EXIT_STATUS_OK;
+}
+
+static int load_collector(struct session *s)
+{
+	const struct probe *wanted[OPTIONS_KINDS_MAX];
+	struct collector_config config = {
+		.probes = wanted,
+		.probes_cnt = s->opts->kinds_cnt,
+		.freq_hz = s->opts->freq_hz,
+		.cpus = s->cpus.cpus,
+		.cpus_cnt = s->cpus.cnt,
+		.filter_mode = filter_of(s->opts->target),
+		.targets = s->targets.list,
+		.targets_cnt = s->targets.cnt,
+		.comm = s->opts->comm,
+		.cgroup_fd = s->targets.cgroup_fd,
+		.follow_pid = s->command ? command__pid(s->command) : 0,
+	};
+	size_t i;
+	int err;
+
+	for (i = 0; i < s->opts->kinds_cnt; i++)
+		wanted[i] = s->opts->kinds[i].probe;
+	err = collector__new(&s->collector, &config);
+	if (err) {
+		log_errno(err, "loading the BPF programs; `cprofd doctor` tells what is missing");
+		return status_of_kernel_error(err);
+	}
+	return EXIT_STATUS_OK;
+}
+
+/* Processes other than the TARGET's are not worth keeping where the TARGET is a list of them. */
+static struct process_table *new_process_table(const struct session *s)
+{
+	pid_t pids[s->targets.cnt + 1];
+	size_t i;
+
+	if (s->command) {
+		pids[0] = command__pid(s->command);
+		return process_table__new(pids, 1, true);
+	}
+	for (i = 0; i < s->targets.cnt; i++)
+		pids[i] = s->targets.list[i].pid;
+	return process_table__new(pids, s->targets.cnt, false);
+}
+
+static int watch_processes(struct session *s)
+{
+	int err;
+
+	s->processes = new_process_table(s);
+	s->timeline = timeline__new();
+	s->worker = worker__new();
+	s->symbolizer = s->worker ? symbolizer__new(s->worker) : NULL;
+	if (!s->processes || !s->timeline || !s->symbolizer) {
+		log_errno(-ENOMEM, "start");
+		return EXIT_STATUS_FAILURE;
+	}
+	err = sideband__open(&s->sideband, s->cpus.cpus, s->cpus.cnt);
+	if (err) {
+		log_errno(err, "perf side-band events; `cprofd doctor` tells what is missing");
+		return status_of_kernel_error(err);
+	}
+	err = process_table__scan(s->processes);
+	if (err) {
+		log_errno(err, "reading /proc");
+		return EXIT_STATUS_FAILURE;
+	}
+	return EXIT_STATUS_OK;
+}
+
+static int make_pipeline(struct session *s)
+{
+	struct pipeline_config config = {
+		.opts = s->opts,
+		.processes = s->processes,
+		.symbolizer = s->symbolizer,
+		.runs = s->runs,
+		.runs_cnt = s->opts->kinds_cnt,
+		.start_real_ns = clock__real_ns(),
+		.main_pid = s->targets.cnt == 1 ? s->targets.list[0].pid : 0,
+	};
+	size_t i;
+	int err;
+
+	for (i = 0; i < s->opts->kinds_cnt; i++)
+		s->runs[i].probe = s->opts->kinds[i].probe;
+	err = pipeline__new(&s->pipeline, &config);
+	if (err) {
+		log_errno(err, "start");
+		return EXIT_STATUS_FAILURE;
+	}
+	return EXIT_STATUS_OK;
+}
+
+static int prepare(struct session *s)
+{
+	int status, err;
+
+	raise_fd_limit();
+	status = check_kernel();
+	if (!status)
+		status = targets__resolve(&s->targets, s->opts);
+	if (!status)
+		status = output_plan__make(&s->plan, s->opts, clock__real_ns());
+	if (!status)
+		status = fork_command(s);
+	if (status)
+		return status;
+	err = cpu_list__read_online(&s->cpus);
+	if (err) {
+		log_errno(err, "list of online CPUs");
+		return EXIT_STATUS_FAILURE;
+	}
+	status = load_collector(s);
+	if (!status)
+		status = watch_processes(s);
+	return status ?: make_pipeline(s);
+}
+
+static uint64_t cpu_time_ns(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_SELF, &usage);
+	return (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * NSEC_PER_SEC +
+	       (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1000;
+}
+
+static int exec_command(struct session *s)
+{
+	int err = s->command ? command__exec(s->command) : 0;
+
+	if (!err)
+		return EXIT_STATUS_OK;
+	log_errno(err, "cannot run '%s'", s->opts->command[0]);
+	return err == -ENOENT ? EXIT_STATUS_NOT_FOUND : EXIT_STATUS_NOT_EXECUTABLE;
+}
+
+static int start(struct session *s)
+{
+	int err;
+
+	if (targets__all_gone(&s->targets)) {
+		log_err("pid %d exited before it could be profiled", s->targets.list[0].pid);
+		return EXIT_STATUS_NO_TARGET;
+	}
+	err = collector__attach(s->collector);
+	if (err) {
+		log_errno(err, "attaching the probes; `cprofd doctor` tells what is missing");
+		return status_of_kernel_error(err);
+	}
+	s->window_start_ns = clock__mono_ns();
+	s->costs.startup_cpu_ns = cpu_time_ns();
+	return exec_command(s);
+}
+
+static void take_kernel_counters(struct session *s, struct kind_run *run)
+{
+	struct probe_counters counters;
+	struct accounting *a = &run->account;
+	const uint64_t *v = counters.kernel.value;
+
+	if (collector__counters(s->collector, run->probe, &counters) != 0)
+		return;
+	a->fired = v[COUNTER_FIRED];
+	a->filtered = v[COUNTER_FILTERED];
+	a->idle = v[COUNTER_IDLE];
+	a->submitted = v[COUNTER_SUBMITTED];
+	a->dropped_ring_full = v[COUNTER_DROPPED_RING_FULL];
+	a->dropped_scratch_busy = v[COUNTER_DROPPED_SCRATCH_BUSY];
+	a->consumed = counters.consumed;
+	a->dropped_bad_record = counters.bad_records;
+}
+
+static int finish_run(struct session *s, struct kind_run *run)
+{
+	int status, err;
+
+	take_kernel_counters(s, run);
+	err = pipeline__finish(s->pipeline, run);
+	if (err) {
+		log_errno(err, "finishing the %s profile", run->probe->name);
+		return EXIT_STATUS_FAILURE;
+	}
+	status = output_plan__write(&s->plan, run->probe, run->profile);
+	progress__clear(&s->progress);
+	summary__print_totals(s->opts, run, run->window_ns, s->cpus.cnt);
+	err = summary__print_top(s->opts, &s->plan, run);
+	if (err) {
+		log_errno(err, "writing the top table");
+		status = EXIT_STATUS_FAILURE;
+	}
+	if (!status && !s->opts->quiet)
+		summary__print_next(&s->plan, run);
+	return status;
+}
+
+static bool is_partial(const struct session *s, const struct kind_run *run)
+{
+	double dropped = (double)accounting__dropped_total(&run->account);
+
+	return s->opts->strict_percent >= 0 && run->account.fired &&
+	       100 * dropped / (double)run->account.fired > s->opts->strict_percent;
+}
+
+static void print_costs(struct session *s)
+{
+	struct worker_stats worker;
+	struct process_stats processes;
+	struct rusage usage;
+
+	getrusage(RUSAGE_SELF, &usage);
+	worker__stats(s->worker, &worker);
+	process_table__stats(s->processes, &processes);
+	s->costs.peak_rss_bytes = (uint64_t)usage.ru_maxrss * 1024;
+	s->costs.worker_peak_rss_bytes = worker.peak_rss_bytes;
+	summary__print_process_stats(&processes);
+	summary__print_costs(&s->costs);
+}
+
+static int finish(struct session *s)
+{
+	uint64_t ended_ns = clock__mono_ns(), failed;
+	int status = EXIT_STATUS_OK, run_status;
+	size_t i;
+
+	for (i = 0; i < s->opts->kinds_cnt; i++) {
+		run_status = finish_run(s, &s->runs[i]);
+		if (!run_status && is_partial(s, &s->runs[i]))
+			run_status = EXIT_STATUS_PARTIAL;
+		status = status ?: run_status;
+	}
+	s->costs.window_to_file_ns = clock__mono_ns() - ended_ns;
+	failed = collector__follow_failed(s->collector);
+	if (failed)
+		log_warn("%llu children of COMMAND did not fit the filter and are missing",
+			 (unsigned long long)failed);
+	if (s->opts->verbose)
+		print_costs(s);
+	return status;
+}
+
+/* The probes are gone; COMMAND may run on, and its status is ours. */
+static int wait_for_command(struct session *s, int status)
+{
+	int command_status = 0;
+
+	collector__free(take_ptr(s->collector));
+	sideband__free(take_ptr(s->sideband));
+	if (!s->command)
+		return status;
+	command__wait(s->command, &command_status);
+	return status ?: command_status;
+}
+
+static void done(struct session *s)
+{
+	size_t i;
+
+	for (i = 0; i < s->opts->kinds_cnt; i++)
+		profile__free(s->runs[i].profile);
+	pipeline__free(s->pipeline);
+	collector__free(s->collector);
+	sideband__free(s->sideband);
+	timeline__free(s->timeline);
+	process_table__free(s->processes);
+	symbolizer__free(s->symbolizer);
+	worker__free(s->worker);
+	command__free(s->command);
+	output_plan__done(&s->plan);
+	targets__done(&s->targets);
+	cpu_list__done(&s->cpus);
+}
+
+int session__run(const struct options *opts, uint64_t started_ns)
+{
+	struct session s = {
+		.opts = opts,
+		.started_ns = started_ns,
+		.targets = TARGETS_INIT,
+	};
+	int status;
+
+	progress__init(&s.progress, opts);
+	status = prepare(&s);
+	if (!status)
+		status = start(&s);
+	if (!status)
+		status = loop__run(&s);
+	if (!status)
+		status = wait_for_command(&s, finish(&s));
+	done(&s);
+	return status;
+}

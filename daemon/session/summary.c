@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * See summary.h.
+ */
+#include "session/summary.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include "base/clock.h"
+#include "base/escape.h"
+#include "base/file.h"
+#include "base/log.h"
+
+#define BAR_WIDTH   30
+#define TOP_ROWS    20
+#define MIB         (1024.0 * 1024.0)
+#define SECONDS(ns) ((double)(ns) / NSEC_PER_SEC)
+#define MS(ns)      ((double)(ns) / 1e6)
+
+static const char *const outcome_names[UNWIND_OUTCOME_CNT] = {
+	[UNWIND_END] = "end",
+	[UNWIND_FP_ZERO] = "frame_pointer_zero",
+	[UNWIND_FP_INVALID] = "frame_pointer_invalid",
+	[UNWIND_UNREADABLE] = "unreadable",
+	[UNWIND_TOO_DEEP] = "too_deep",
+	[UNWIND_COMPAT] = "32_bit",
+	[UNWIND_KERNEL_THREAD] = "kernel_thread",
+};
+
+void progress__init(struct progress *pg, const struct options *opts)
+{
+	*pg = (struct progress){ .is_shown = !opts->quiet && isatty(STDERR_FILENO) };
+}
+
+static void draw_bar(struct buf *line, uint64_t elapsed_ns, uint64_t total_ns)
+{
+	size_t i, done = elapsed_ns >= total_ns ? BAR_WIDTH : elapsed_ns * BAR_WIDTH / total_ns;
+
+	buf__putc(line, '[');
+	for (i = 0; i < BAR_WIDTH; i++)
+		buf__putc(line, i < done ? '=' : i == done ? '>' : ' ');
+	buf__puts(line, "] ");
+}
+
+void progress__draw(struct progress *pg, uint64_t elapsed_ns, uint64_t total_ns, uint64_t samples,
+		    uint64_t lost)
+{
+	_cleanup_buf_ struct buf line = BUF_INIT;
+
+	if (!pg->is_shown)
+		return;
+	buf__puts(&line, "\r\033[K");
+	if (total_ns) {
+		draw_bar(&line, elapsed_ns, total_ns);
+		buf__printf(&line, "%.1f/%.1f s", SECONDS(elapsed_ns), SECONDS(total_ns));
+	} else {
+		buf__printf(&line, "%.1f s (^C ends)", SECONDS(elapsed_ns));
+	}
+	buf__printf(&line, "  %" PRIu64 " samples  %" PRIu64 " lost", samples, lost);
+	if (!buf__error(&line))
+		file__write_all(STDERR_FILENO, line.data, line.len);
+	pg->is_drawn = true;
+}
+
+void progress__clear(struct progress *pg)
+{
+	if (pg->is_drawn)
+		file__write_all(STDERR_FILENO, "\r\033[K", strlen("\r\033[K"));
+	pg->is_drawn = false;
+}
+
+static void print_drops(const struct accounting *a)
+{
+	_cleanup_buf_ struct buf text = BUF_INIT;
+	size_t i;
+
+	for (i = 0; i < drop_reasons_cnt; i++) {
+		uint64_t dropped = accounting__dropped(a, &drop_reasons[i]);
+
+		if (dropped)
+			buf__printf(&text, "%s%s %" PRIu64, text.len ? ", " : "",
+				    drop_reasons[i].name, dropped);
+	}
+	if (text.len)
+		log_warn("lost samples, shown as [lost] in the profile: %s", text.data);
+}
+
+static uint64_t truncated_stacks(const struct kind_run *run)
+{
+	return run->outcomes[UNWIND_FP_INVALID] + run->outcomes[UNWIND_UNREADABLE] +
+	       run->outcomes[UNWIND_TOO_DEEP] + run->outcomes[UNWIND_COMPAT];
+}
+
+static void print_details(const struct kind_run *run)
+{
+	_cleanup_buf_ struct buf text = BUF_INIT;
+	size_t i;
+
+	accounting__print(&run->account, &text);
+	for (i = UNWIND_END; i < UNWIND_OUTCOME_CNT; i++)
+		buf__printf(&text, " stack.%s=%" PRIu64, outcome_names[i], run->outcomes[i]);
+	buf__printf(&text, " stack.not_code=%" PRIu64 " stack.unknown_process=%" PRIu64,
+		    run->stacks_not_code, run->stacks_unknown);
+	log_info("%s: %s", run->probe->name, text.data ?: "");
+}
+
+void summary__print_totals(const struct options *opts, const struct kind_run *run,
+			   uint64_t duration_ns, size_t cpus_cnt)
+{
+	const struct accounting *a = &run->account;
+	const char *identity = NULL;
+	int64_t imbalance = accounting__imbalance(a, &identity);
+	uint64_t with_stack = a->aggregated - run->outcomes[UNWIND_KERNEL_THREAD];
+
+	if (imbalance)
+		log_err("%s: accounts do not balance: %s is off by %" PRId64 "; please report this",
+			run->probe->name, identity, imbalance);
+	print_drops(a);
+	if (opts->quiet)
+		return;
+	log_info("%s: %.2f s at %u Hz on %zu CPUs: %" PRIu64 " samples, %" PRIu64
+		 " idle ticks, %" PRIu64 " lost",
+		 run->probe->name, SECONDS(duration_ns), opts->freq_hz, cpus_cnt, a->aggregated,
+		 a->idle, accounting__dropped_total(a));
+	if (with_stack)
+		log_info("%s: %.1f %% of user stacks known to be cut short (no frame pointers)",
+			 run->probe->name,
+			 100.0 * (double)(truncated_stacks(run) + run->stacks_not_code) /
+				 (double)with_stack);
+	if (opts->verbose)
+		print_details(run);
+}
+
+void summary__print_costs(const struct run_costs *costs)
+{
+	log_info("start-up CPU %.1f ms, first sample after %.1f ms, window to file %.1f ms",
+		 MS(costs->startup_cpu_ns), MS(costs->first_sample_ns),
+		 MS(costs->window_to_file_ns));
+	log_info("peak RSS %.1f MB, worker %.1f MB", (double)costs->peak_rss_bytes / MIB,
+		 (double)costs->worker_peak_rss_bytes / MIB);
+}
+
+void summary__print_process_stats(const struct process_stats *stats)
+{
+	log_info("processes %" PRIu64 ", execs %" PRIu64 ", mappings %" PRIu64
+		 ", side-band records lost %" PRIu64 ", re-scans %" PRIu64,
+		 stats->processes_seen, stats->execs_seen, stats->mmaps_seen, stats->events_lost,
+		 stats->rescans);
+	log_info("module files: opened %" PRIu64 ", gone %" PRIu64 ", not regular %" PRIu64
+		 ", foreign file system %" PRIu64 ", device unknown %" PRIu64 ", denied %" PRIu64,
+		 stats->modules_by_status[MODULE_OPENED], stats->modules_by_status[MODULE_GONE],
+		 stats->modules_by_status[MODULE_NOT_REGULAR],
+		 stats->modules_by_status[MODULE_FOREIGN_FS],
+		 stats->modules_by_status[MODULE_DEVICE_UNKNOWN],
+		 stats->modules_by_status[MODULE_DENIED]);
+}
+
+int summary__print_top(const struct options *opts, const struct output_plan *plan,
+		       const struct kind_run *run)
+{
+	_cleanup_buf_ struct buf text = BUF_INIT;
+	int fd = plan->uses_stdout ? STDERR_FILENO : STDOUT_FILENO;
+	struct top_view view = {
+		.value_idx = profile__default_value(run->profile),
+		.order = TOP_BY_FLAT,
+		.rows_max = opts->json ? 0 : TOP_ROWS,
+		.color = !opts->no_color && isatty(fd),
+	};
+	int err;
+
+	if (opts->quiet && !opts->json)
+		return 0;
+	err = opts->json ? json__top(run->profile, &view, &text)
+			 : text__top(run->profile, &view, &text);
+	return err ?: file__write_all(fd, text.data, text.len);
+}
+
+void summary__print_next(const struct output_plan *plan, const struct kind_run *run)
+{
+	const char *path = output_plan__pprof_path(plan, run->probe);
+
+	if (!path)
+		return;
+	log_info("next: cprof top %s", path);
+	log_info("      go tool pprof -http=: %s", path);
+}

@@ -16,9 +16,10 @@
 #include "base/log.h"
 #include "session/session_state.h"
 
-#define ROUND_MS     100
-#define CPU_CHECK_NS NSEC_PER_SEC /* between looks at the list of CPUs, should a uevent get lost   \
-				   */
+#define ROUND_MS 100
+#define CPU_CHECK_NS                                                                               \
+	NSEC_PER_SEC /* between looks at the list of CPUs, should a uevent get lost                \
+		      */
 
 struct loop {
 	struct session *s;

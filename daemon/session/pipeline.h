@@ -16,6 +16,7 @@
 /* The profile of one kind, while it is being made and afterwards. */
 struct kind_run {
 	const struct probe *probe;
+	uint64_t window_ns;                    /* attach to detach */
 	struct profile *profile;               /* owned */
 	struct accounting account;             /* the pipeline keeps the user side's part */
 	uint64_t outcomes[UNWIND_OUTCOME_CNT]; /* of the user stacks of aggregated samples */

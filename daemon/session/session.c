@@ -7,6 +7,7 @@
 #include "session/session.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
 #include "base/array.h"
@@ -126,13 +127,17 @@ static int load_collector(struct session *s)
 /* Processes other than the TARGET's are not worth keeping where the TARGET is a list of them. */
 static struct process_table *new_process_table(const struct session *s)
 {
-	pid_t pids[s->targets.cnt + 1];
+	_cleanup_free_ pid_t *pids = NULL;
+	pid_t command_pid;
 	size_t i;
 
 	if (s->command) {
-		pids[0] = command__pid(s->command);
-		return process_table__new(pids, 1, true);
+		command_pid = command__pid(s->command);
+		return process_table__new(&command_pid, 1, true);
 	}
+	pids = calloc(s->targets.cnt + 1, sizeof(*pids));
+	if (!pids)
+		return NULL;
 	for (i = 0; i < s->targets.cnt; i++)
 		pids[i] = s->targets.list[i].pid;
 	return process_table__new(pids, s->targets.cnt, false);
@@ -201,6 +206,7 @@ static int prepare(struct session *s)
 		status = fork_command(s);
 	if (status)
 		return status;
+	signal(SIGPIPE, SIG_IGN); /* a closed stdout is a failed write, reported as such */
 	err = cpu_list__read_online(&s->cpus);
 	if (err) {
 		log_errno(err, "list of online CPUs");
@@ -253,7 +259,7 @@ static void take_kernel_counters(struct session *s, struct kind_run *run)
 {
 	struct probe_counters counters;
 	struct accounting *a = &run->account;
-	const uint64_t *v = counters.kernel.value;
+	const __u64 *v = counters.kernel.value;
 
 	if (collector__counters(s->collector, run->probe, &counters) != 0)
 		return;

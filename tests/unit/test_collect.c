@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * collect/ without a kernel: decoding of records that lie, lists of CPUs.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+#include "collect/cpus.h"
+#include "collect/probe_ops.h"
+
+static struct cpu_event event;
+
+static size_t make_event(uint16_t kernel_cnt, uint16_t user_cnt)
+{
+	size_t i, bytes = CPU_EVENT_HEADER_BYTES + (size_t)(kernel_cnt + user_cnt) * 8;
+
+	memset(&event, 0, sizeof(event));
+	event.kind = EVENT_CPU;
+	event.size = (uint32_t)bytes;
+	event.time_ns = 77;
+	event.tgid = 5;
+	event.tid = 6;
+	event.outcome = UNWIND_END;
+	event.kernel_frames_cnt = kernel_cnt;
+	event.user_frames_cnt = user_cnt;
+	memset(event.comm, 'c', sizeof(event.comm)); /* no terminator */
+	strcpy(event.leader_comm, "leader");
+	for (i = 0; i < (size_t)kernel_cnt + user_cnt; i++)
+		event.frames[i] = 100 + i;
+	return bytes;
+}
+
+static void test_decodes(void **state)
+{
+	size_t bytes = make_event(2, 3);
+	struct sample s;
+
+	assert_int_equal(probe_cpu.ops->decode(&event, bytes, &s), 0);
+	assert_ptr_equal(s.probe, &probe_cpu);
+	assert_int_equal(s.time_ns, 77);
+	assert_int_equal(s.pid, 5);
+	assert_int_equal(s.tid, 6);
+	assert_int_equal(s.kernel_cnt, 2);
+	assert_int_equal(s.kernel[1], 101);
+	assert_int_equal(s.user_cnt, 3);
+	assert_int_equal(s.user[0], 102);
+	assert_int_equal(strlen(s.comm), TASK_COMM_BYTES - 1);
+	assert_string_equal(s.leader_comm, "leader");
+}
+
+static void test_ring_padding_is_fine(void **state)
+{
+	size_t bytes = make_event(0, 1);
+	struct sample s;
+
+	assert_int_equal(probe_cpu.ops->decode(&event, bytes + 8, &s), 0);
+}
+
+static void test_refuses_contradictions(void **state)
+{
+	size_t bytes = make_event(2, 3);
+	struct sample s;
+
+	assert_int_equal(probe_cpu.ops->decode(&event, bytes - 1, &s), -EBADMSG);
+	assert_int_equal(probe_cpu.ops->decode(&event, CPU_EVENT_HEADER_BYTES - 1, &s), -EBADMSG);
+	assert_int_equal(probe_cpu.ops->decode(&event, 0, &s), -EBADMSG);
+	event.user_frames_cnt = 60000;
+	assert_int_equal(probe_cpu.ops->decode(&event, bytes, &s), -EBADMSG);
+	make_event(2, 3);
+	event.size = 0;
+	assert_int_equal(probe_cpu.ops->decode(&event, bytes, &s), -EBADMSG);
+	make_event(2, 3);
+	event.outcome = UNWIND_OUTCOME_CNT;
+	assert_int_equal(probe_cpu.ops->decode(&event, bytes, &s), -EBADMSG);
+}
+
+static void test_cpu_lists(void **state)
+{
+	struct cpu_list l = { 0 };
+
+	assert_int_equal(cpu_list__parse(&l, "0-2,5,8-8\n"), 0);
+	assert_int_equal(l.cnt, 5);
+	assert_int_equal(l.cpus[3], 5);
+	assert_true(cpu_list__has(&l, 8));
+	assert_false(cpu_list__has(&l, 3));
+	assert_int_equal(cpu_list__parse(&l, "3-1"), -EINVAL);
+	assert_int_equal(cpu_list__parse(&l, "0-99999999"), -EINVAL);
+	assert_int_equal(cpu_list__parse(&l, "1;2"), -EINVAL);
+	assert_int_equal(cpu_list__parse(&l, "7"), 0);
+	assert_int_equal(l.cnt, 1);
+	cpu_list__done(&l);
+}
+
+static void test_online_cpus_of_this_host(void **state)
+{
+	struct cpu_list l = { 0 };
+
+	assert_int_equal(cpu_list__read_online(&l), 0);
+	assert_int_equal(l.cnt, (size_t)sysconf(_SC_NPROCESSORS_ONLN));
+	cpu_list__done(&l);
+}
+
+static void test_probe_table(void **state)
+{
+	size_t i;
+
+	assert_ptr_equal(probe__find("cpu"), &probe_cpu);
+	assert_null(probe__find("cp"));
+	for (i = 0; i < probes_cnt; i++)
+		assert_in_range(probes[i]->default_type, 0, probes[i]->sample_types_cnt - 1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_decodes),
+		cmocka_unit_test(test_ring_padding_is_fine),
+		cmocka_unit_test(test_refuses_contradictions),
+		cmocka_unit_test(test_cpu_lists),
+		cmocka_unit_test(test_online_cpus_of_this_host),
+		cmocka_unit_test(test_probe_table),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -38,6 +38,7 @@ enum module_open_status {
 	MODULE_FOREIGN_FS = 4,     /* FUSE or network file system: never touched */
 	MODULE_DEVICE_UNKNOWN = 5, /* device in no mountinfo, map_files not usable */
 	MODULE_DENIED = 6,
+	MODULE_TOO_MANY_OPEN = 7, /* 4,096 descriptors, or 3/4 of RLIMIT_NOFILE, are pinned */
 	MODULE_OPEN_STATUS_CNT,
 };
 
@@ -48,15 +49,19 @@ struct module {
 		     */
 	uint32_t dev_major, dev_minor; /* 0:0 when the record carried a build-id instead */
 	uint64_t inode, inode_generation;
+	bool generation_known; /* /proc/PID/maps does not tell it, side-band records do */
 	uint8_t build_id[MODULE_BUILD_ID_MAX];
 	uint32_t build_id_len; /* 0: not known */
+	/* fd was found by path and its device and inode could not tell whether it is the right
+	 * file: who reads the file must find this build_id in it, else it is another file. */
+	bool verify_build_id;
 	int fd; /* read-only descriptor pinned by module__pin(), or -1; owned by the table */
 	enum module_open_status open_status;
 };
 
 struct mapping {
 	uint64_t start, end; /* address range, end exclusive; only executable ones are kept */
-	uint64_t offset;     /* file offset of start */
+	uint64_t offset;     /* file offset of start; MODULE_JIT: start itself */
 	struct module *module;
 };
 
@@ -97,6 +102,7 @@ struct process_table;
 
 struct process_stats {
 	uint64_t processes_seen, execs_seen, mmaps_seen, events_lost, rescans;
+	uint64_t mappings_dropped; /* over the cap of one process */
 	uint64_t modules_by_status[MODULE_OPEN_STATUS_CNT];
 };
 
@@ -114,7 +120,10 @@ int process_table__track(struct process_table *t, pid_t pid);
 /* Reads /proc for all tracked processes. Single processes that vanish meanwhile are skipped. */
 int process_table__scan(struct process_table *t);
 
-/* Applies one event. Returns 0 or -ENOMEM. LOST asks for a re-scan, done before the next find. */
+/*
+ * Applies one event; what the scan has seen already may be told again. Returns 0 or -ENOMEM. LOST
+ * asks for a re-scan, done before the next find, at most one a second.
+ */
 int process_table__apply(struct process_table *t, const struct process_event *ev);
 
 /*

@@ -3,6 +3,10 @@
  * perf side-band: one software dummy event per CPU delivers MMAP2, COMM, FORK and EXIT records of
  * the whole host, stamped with CLOCK_MONOTONIC. This file owns the descriptors and the mapped rings
  * and decodes the records; what they mean is process_table's business.
+ *
+ * An MMAP2 record carries either device and inode or the build-id, and both are wanted: the first
+ * cannot be forged by another file, the second still tells a file whose device means nothing to us.
+ * So a second event per CPU, writing into the same ring, repeats each mapping with its build-id.
  */
 #ifndef PROCESS_SIDEBAND_H
 #define PROCESS_SIDEBAND_H
@@ -11,8 +15,8 @@
 
 struct sideband;
 
-/* Opens and enables the events on the given online CPUs. Retries without attr.build_id where the
- * kernel (before 5.12) refuses it. Returns 0 or -errno (-EACCES, -EPERM: not allowed). */
+/* Opens and enables the events on the given online CPUs; does without build-ids where the kernel
+ * (before 5.12) has none. Returns 0 or -errno (-EACCES, -EPERM: not allowed). */
 int sideband__open(struct sideband **ret, const int *cpus, size_t cpus_cnt);
 void sideband__free(struct sideband *s);
 DEFINE_CLEANUP(struct sideband *, sideband__free);

@@ -6,11 +6,13 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
 
 #define GZIP_WINDOW_BITS (15 + 16) /* zlib: + 16 selects the gzip wrapper */
 #define CHUNK_BYTES      (64 * 1024)
+#define STREAM_LEVEL     Z_DEFAULT_COMPRESSION
 
 bool gzip__is_gzip(const void *data, size_t len)
 {
@@ -41,6 +43,84 @@ int gzip__compress(const void *data, size_t len, struct buf *out)
 	} while (ret == Z_OK);
 	deflateEnd(&z);
 	return ret == Z_STREAM_END ? buf__error(out) : -ENOMEM;
+}
+
+struct gzip_writer {
+	z_stream z;
+	struct buf *out;
+	size_t pending_bytes;
+	unsigned char pending[CHUNK_BYTES]; /* many small writes, few calls of deflate() */
+};
+
+int gzip_writer__new(struct gzip_writer **ret, struct buf *out)
+{
+	struct gzip_writer *w = calloc(1, sizeof(*w));
+
+	if (!w)
+		return -ENOMEM;
+	w->out = out;
+	if (deflateInit2(&w->z, STREAM_LEVEL, Z_DEFLATED, GZIP_WINDOW_BITS, 8,
+			 Z_DEFAULT_STRATEGY) != Z_OK) {
+		free(w);
+		return -ENOMEM;
+	}
+	*ret = w;
+	return 0;
+}
+
+static int deflate_pending(struct gzip_writer *w, int flush)
+{
+	unsigned char chunk[CHUNK_BYTES];
+	int ret;
+
+	w->z.next_in = w->pending;
+	w->z.avail_in = (uInt)w->pending_bytes;
+	do {
+		w->z.next_out = chunk;
+		w->z.avail_out = sizeof(chunk);
+		ret = deflate(&w->z, flush);
+		if (ret == Z_STREAM_ERROR)
+			return -ENOMEM;
+		buf__append(w->out, chunk, sizeof(chunk) - w->z.avail_out);
+	} while (!w->z.avail_out);
+	w->pending_bytes = 0;
+	return buf__error(w->out);
+}
+
+int gzip_writer__write(struct gzip_writer *w, const void *data, size_t len)
+{
+	const unsigned char *p = data;
+	int err;
+
+	while (len) {
+		size_t n = sizeof(w->pending) - w->pending_bytes;
+
+		if (n > len)
+			n = len;
+		memcpy(w->pending + w->pending_bytes, p, n);
+		w->pending_bytes += n;
+		p += n;
+		len -= n;
+		if (w->pending_bytes < sizeof(w->pending))
+			continue;
+		err = deflate_pending(w, Z_NO_FLUSH);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+int gzip_writer__finish(struct gzip_writer *w)
+{
+	return deflate_pending(w, Z_FINISH);
+}
+
+void gzip_writer__free(struct gzip_writer *w)
+{
+	if (!w)
+		return;
+	deflateEnd(&w->z);
+	free(w);
 }
 
 static int inflate_error(int ret)

@@ -138,6 +138,16 @@ int profile__synthetic(struct profile *p, const char *name, uint32_t *ret_locati
 int profile__add(struct profile *p, const uint32_t *locations, uint32_t locations_cnt,
 		 const struct profile_label *labels, uint32_t labels_cnt, const int64_t *values);
 
+/*
+ * Adds the rows of 'from' to 'into', interning mappings, functions and locations anew by the rules
+ * of `go tool pprof`: mappings are equal by size, offset and build-id (else file), locations by
+ * offset in them and lines. The first profile merged into an empty one gives the headers; then the
+ * earliest start, the sum of durations and each comment once are kept. Rows of zeros are dropped;
+ * labels are sorted. Returns 0, -EINVAL (other sample or period types), -EOVERFLOW or -ENOMEM;
+ * 'into' is of no use after a failure.
+ */
+int profile__merge(struct profile *into, const struct profile *from);
+
 /* Index of the default sample type: default_sample_type if it names one, else the last. */
 size_t profile__default_value(const struct profile *p);
 

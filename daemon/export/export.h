@@ -35,7 +35,7 @@ int pprof__encode(const struct profile *p, struct buf *out);
 
 /* Reads a pprof file, gzipped or not, from ours or any other producer. Checks what pprof's own
  * CheckValid checks (value counts, ids, string indices). -EBADMSG: not a valid profile, and
- * *ret_why (static string) says what is wrong; -EFBIG: more than 1 GiB inflated; -ENOMEM. */
+ * *ret_why (static string) says what is wrong; -EFBIG: more than 512 MiB inflated; -ENOMEM. */
 int pprof__decode(const void *data, size_t len, struct profile **ret, const char **ret_why);
 
 /* "comm;root;…;leaf VALUE" lines, sorted; kernel frames end in _[k]; the default sample type, or
@@ -53,6 +53,7 @@ struct top_view {
 	enum top_order order;
 	size_t rows_max; /* 0: all */
 	bool color;      /* ANSI colours, only for terminals */
+	bool with_small; /* text only: also what pprof drops, cum below 0.5 % */
 };
 
 /* What --cpu runs end with and `cprof top` prints: "flat flat% sum% cum cum% name module", numbers

@@ -18,7 +18,7 @@ def check_clean(data, what):
     """Valid UTF-8 without control characters except line feeds and tabs."""
     text = data.decode("utf-8")
     raw = RAW_BYTES.search(data)
-    assert not raw, f"{what}: raw {raw.group()!r} in {data[max(0, raw.start() - 40):raw.end() + 40]!r}"
+    assert not raw, f"{what}: {data[max(0, raw.start() - 40) : raw.end() + 40]!r}"
     assert not C1.search(text), f"{what}: a C1 or bidirectional control"
     return text
 
@@ -66,7 +66,7 @@ def test_hostile_file_names(tmp_path):
         out = tmp_path / "out"
         out.mkdir()
         profile = run_all_sinks(out, "--pid", workload.pid)
-    assert profile.share(lambda s: "run_shift" in s.names) > 90, "it is found and opened all the same"
+    assert profile.share(lambda s: "run_shift" in s.names) > 90, "found and opened all the same"
     for mapping in profile.mappings:
         check_clean(mapping.file.encode(), "mapping")
 

@@ -11,7 +11,9 @@ import pytest
 from harness import GO, NPM, WORKLOADS, Workload, cprof, cprofd, record, run
 import pprof_reader
 
-ROW = re.compile(r"^\s*(\S+)\s+([\d.]+%)\s+([\d.]+%)\s+(\S+)\s+([\d.]+%)\s+(.*?)(?: \(inline\))?$", re.M)
+ROW = re.compile(
+    r"^\s*(\S+)\s+([\d.]+%)\s+([\d.]+%)\s+(\S+)\s+([\d.]+%)\s+(.*?)(?: \(inline\))?$", re.M
+)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +33,7 @@ def profiles(tmp_path_factory):
 def go_pprof(tmp_path):
     if not Path(GO).exists():
         pytest.skip(f"{GO} is not installed (Debian: golang-go)")
-    environment = {**os.environ, "HOME": str(tmp_path), "PPROF_TMPDIR": str(tmp_path), "GOFLAGS": ""}
+    environment = {**os.environ, "HOME": str(tmp_path), "PPROF_TMPDIR": str(tmp_path)}
 
     def go(*args):
         result = run(GO, "tool", "pprof", *args, env=environment)

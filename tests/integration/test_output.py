@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Where profiles go: names, formats, directories, stdout, terminals, files that cannot be written."""
+"""Where profiles go: names, formats, directories, stdout, terminals, full disks."""
 import json
 import os
 import pty
@@ -107,7 +107,9 @@ def test_directories(tmp_path, burn):
     assert only_file(existing) == "cpu.folded"
 
 
-@pytest.mark.parametrize("name, start", [("pprof", b"\x1f\x8b"), ("folded", b"burn;"), ("json", b"{")])
+@pytest.mark.parametrize(
+    "name, start", [("pprof", b"\x1f\x8b"), ("folded", b"burn;"), ("json", b"{")]
+)
 def test_stdout(burn, name, start):
     result = cprofd("--pid", burn.pid, "--cpu", "500ms", "-F", "999", "-o", "-", "--format", name)
     assert result.status == 0, result.err
@@ -145,7 +147,8 @@ def test_verbose_shows_the_accounting(tmp_path, burn):
 
 
 def test_tags_and_comments(tmp_path, burn):
-    profile = record(tmp_path, "--pid", burn.pid, "--tag", "env=staging", "--tag", "rev=a b", seconds=1)
+    tags = ["--tag", "env=staging", "--tag", "rev=a b"]
+    profile = record(tmp_path, "--pid", burn.pid, *tags, seconds=1)
     comments = "\n".join(profile.comments)
     assert "env=staging" in comments and "rev=a b" in comments
     assert os.uname().release in comments
@@ -162,7 +165,11 @@ def test_labels(tmp_path, labels):
         for key in wanted & {"pid", "tid", "cpu"}:
             number, unit = sample.labels[key]
             assert unit == key and number >= 0
-    stacks = {tuple(f.address for f in s.frames) + tuple(sorted(s.labels.items())) for s in profile.samples}
+    stacks = {
+        (tuple((f.mapping and f.mapping.file, f.address, f.name) for f in s.frames),
+         tuple(sorted(s.labels.items())))
+        for s in profile.samples
+    }
     assert len(stacks) == len(profile.samples), "equal stacks and labels are one row"
 
 
@@ -208,7 +215,8 @@ def test_progress_on_a_terminal(tmp_path, burn):
 
 
 def test_no_color(tmp_path, burn):
-    status, shown = in_pty("--pid", burn.pid, "--cpu", "1s", "--no-color", "-o", tmp_path / "x.pb.gz")
+    path = tmp_path / "x.pb.gz"
+    status, shown = in_pty("--pid", burn.pid, "--cpu", "1s", "--no-color", "-o", path)
     assert status == 0
     assert not re.search(rb"\x1b\[[\d;]*m", shown), shown
 

@@ -72,7 +72,8 @@ def test_nginx(tmp_path, record_property):
     config.write_text(
         f"daemon off; user root; worker_processes 1; pid {tmp_path}/pid; error_log stderr;\n"
         "events { }\n"
-        "http { access_log off; keepalive_requests 1000000; gzip on; gzip_types *; gzip_min_length 1;\n"
+        "http { access_log off; keepalive_requests 1000000; gzip on; gzip_types *;\n"
+        "gzip_min_length 1;\n"
         f"server {{ listen 127.0.0.1:{port}; root {tmp_path}; }} }}\n"
     )
     stop = threading.Event()

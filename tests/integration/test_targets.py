@@ -241,5 +241,7 @@ def test_killed_leaves_nothing(tmp_path, burn):
         children = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
         running.popen.kill()
         running.popen.communicate()
-        wait_until(lambda: not any(Path(f"/proc/{c}").exists() for c in children), what="worker ends")
+        wait_until(
+            lambda: not any(Path(f"/proc/{c}").exists() for c in children), what="the worker ends"
+        )
     assert not os.listdir(tmp_path)

@@ -204,6 +204,12 @@ static int segment_mapping(struct profile *p, uint32_t provisional, const struct
 	return 0;
 }
 
+/*
+ * has_functions says that the symbol table has been read, so that an address without a name is one
+ * no symbol covers. pprof then leaves the mapping alone; otherwise it would look the whole file up
+ * again with addr2line, and where that finds a line but no function (inlined code of stripped
+ * debug info) it replaces our name by nothing.
+ */
 static int file_mappings(struct profile *p, uint32_t provisional, const struct worker_reply *r,
 			 uint32_t ids[WORKER_SEGMENTS_MAX])
 {
@@ -211,6 +217,7 @@ static int file_mappings(struct profile *p, uint32_t provisional, const struct w
 	size_t i;
 	int err;
 
+	m.has_functions = r->status == PARSE_OK;
 	err = hex_build_id(p, r->build_id, r->build_id_len, &m.build_id);
 	for (i = 0; !err && i < r->segments_cnt; i++) {
 		m.start = r->segments[i].vaddr;
@@ -229,6 +236,7 @@ static int kernel_mappings(struct profile *p, uint32_t provisional, const struct
 	int err = 0;
 
 	m.limit = KERNEL_MAPPING_BYTES;
+	m.has_functions = r->status == PARSE_OK;
 	for (i = 0; !err && i < r->modules_cnt; i++) {
 		char file[80];
 
@@ -355,21 +363,6 @@ static void cover_unresolved(struct profile *p, const struct batch *b, uint32_t 
 	}
 }
 
-/* pprof leaves a mapping alone when it says it has functions: said only where all are named. */
-static void flag_named_mappings(struct profile *p)
-{
-	size_t i;
-
-	for (i = 0; i < p->mappings_cnt; i++)
-		p->mappings[i].has_functions = false;
-	for (i = 0; i < p->locations_cnt; i++)
-		if (p->locations[i].mapping)
-			p->mappings[p->locations[i].mapping - 1].has_functions = true;
-	for (i = 0; i < p->locations_cnt; i++)
-		if (p->locations[i].mapping && !p->locations[i].lines_cnt)
-			p->mappings[p->locations[i].mapping - 1].has_functions = false;
-}
-
 int naming__resolve(struct naming *n, struct profile *p, struct symbolizer *symbolizer)
 {
 	_cleanup_(location_lists__done) struct location_lists lists = { 0 };
@@ -390,6 +383,5 @@ int naming__resolve(struct naming *n, struct profile *p, struct symbolizer *symb
 			err = resolve_kernel(n, p, pm->mapping, &b, symbolizer);
 		cover_unresolved(p, &b, pm->mapping);
 	}
-	flag_named_mappings(p);
 	return err;
 }

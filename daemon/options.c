@@ -16,6 +16,9 @@
 #include "base/suggest.h"
 #include "option_values.h"
 
+#define HELP_COLUMN 26
+#define HELP_WIDTH  80
+
 enum option_group { GROUP_TARGET, GROUP_OPTION };
 
 struct option_spec {
@@ -52,15 +55,34 @@ static int unknown_option(const char *arg)
 	return usage_error("unknown option '%.*s'; 'cprofd --help' lists all", shown, arg);
 }
 
+/* Words from HELP_COLUMN on, in as many lines as they need. */
+static void print_help_text(const char *text)
+{
+	int column = HELP_COLUMN;
+
+	while (*text) {
+		int len = (int)strcspn(text, " ");
+
+		if (column > HELP_COLUMN && column + 1 + len > HELP_WIDTH) {
+			printf("\n%*s", HELP_COLUMN, "");
+			column = HELP_COLUMN;
+		}
+		column += printf("%s%.*s", column > HELP_COLUMN ? " " : "", len, text);
+		text += len + (text[len] == ' ');
+	}
+	printf("\n");
+}
+
 static void print_flag(char letter, const char *name, const char *value, const char *help)
 {
-	char flag[64];
-	int len;
+	char shown_letter[] = { '-', letter, ',', '\0' };
+	int len = printf("  %-3s --%s%s%s", letter ? shown_letter : "", name, value ? " " : "",
+			 value ? value : "");
 
-	len = snprintf(flag, sizeof(flag), "%s%c%s--%s%s%s", letter ? "-" : " ",
-		       letter ? letter : ' ', letter ? ", " : "  ", name, value ? " " : "",
-		       value ? value : "");
-	printf("  %-24s%s%s\n", flag, len >= 24 ? "\n                          " : "", help);
+	if (len >= HELP_COLUMN - 1)
+		len = printf("\n") - 1;
+	printf("%*s", HELP_COLUMN - len, "");
+	print_help_text(help);
 }
 
 static void print_group(enum option_group group)
@@ -321,8 +343,7 @@ static const struct option_spec option_specs[] = {
 	{ "freq", 'F', "HZ", true, GROUP_OPTION, "CPU sampling rate, 1 to 4999 (99)",
 	  option_value__freq },
 	{ "output", 'o', "PATH", false, GROUP_OPTION,
-	  "file, directory or - (stdout); repeatable;\n"
-	  "                          by suffix: .pb.gz .folded .txt .json",
+	  "file, directory or - (stdout); repeatable; format by suffix: .pb.gz .folded .txt .json",
 	  option_value__output },
 	{ "format", 0, "NAME", false, GROUP_OPTION,
 	  "pprof, folded, txt or json: for stdout and directories", option_value__format },

@@ -257,12 +257,13 @@ static int start(struct session *s)
 
 static void take_kernel_counters(struct session *s, struct kind_run *run)
 {
-	struct probe_counters counters;
 	struct accounting *a = &run->account;
-	const __u64 *v = counters.kernel.value;
+	struct probe_counters counters;
+	const __u64 *v;
 
 	if (collector__counters(s->collector, run->probe, &counters) != 0)
 		return;
+	v = counters.kernel.value;
 	a->fired = v[COUNTER_FIRED];
 	a->filtered = v[COUNTER_FILTERED];
 	a->idle = v[COUNTER_IDLE];

@@ -28,7 +28,7 @@ _Static_assert(BPF_REACH_BYTES <= 1u << BPF_OFFSET_BITS, "an offset in a program
 
 struct module {
 	char name[KALLSYMS_MODULE_BYTES]; /* key */
-	uint32_t idx;
+	uint32_t answer_idx; /* in the result's modules[]; 0: nothing asked lies in it yet */
 	uint64_t lowest_text;
 	UT_hash_handle hh;
 };
@@ -52,6 +52,7 @@ struct pass {
 	const uint64_t *addresses;
 	size_t cnt;
 	struct gap *gaps;
+	char *buf; /* READ_BYTES */
 	struct module *modules, *last_module;
 	uint32_t modules_cnt;
 	uint64_t text, stext, etext;
@@ -136,7 +137,7 @@ static enum parse_status find_module(struct pass *p, const char *name, struct mo
 		if (!m)
 			return PARSE_LIMIT;
 		memcpy(m->name, name, strlen(name) + 1);
-		m->idx = ++p->modules_cnt;
+		p->modules_cnt++;
 		m->lowest_text = UINT64_MAX;
 		HASH_ADD_STR(p->modules, name, m);
 		if (hash__add_failed(m)) {
@@ -245,10 +246,10 @@ static bool has_all_answers(const struct pass *p)
 	       p->addresses[0] >= p->stext && p->addresses[p->cnt - 1] < p->etext;
 }
 
-/* Takes the complete lines of buf; *len becomes what is left of the last one. */
-static enum parse_status take_lines(struct pass *p, char *buf, size_t *len)
+/* Takes the complete lines read; *len becomes what is left of the last one. */
+static enum parse_status take_lines(struct pass *p, size_t *len)
 {
-	char *at = buf, *end = buf + *len, *newline;
+	char *at = p->buf, *end = p->buf + *len, *newline;
 	enum parse_status status;
 
 	while ((newline = memchr(at, '\n', (size_t)(end - at)))) {
@@ -259,18 +260,15 @@ static enum parse_status take_lines(struct pass *p, char *buf, size_t *len)
 		at = newline + 1;
 	}
 	*len = (size_t)(end - at);
-	memmove(buf, at, *len);
+	memmove(p->buf, at, *len);
 	return PARSE_OK;
 }
 
 static enum parse_status read_symbols(struct pass *p, int fd)
 {
-	_cleanup_free_ char *buf = malloc(READ_BYTES);
 	enum parse_status status;
 	size_t len = 0, total = 0;
 
-	if (!buf)
-		return PARSE_LIMIT;
 	if (lseek(fd, 0, SEEK_SET) < 0)
 		return PARSE_IO;
 	while (!has_all_answers(p)) {
@@ -278,7 +276,7 @@ static enum parse_status read_symbols(struct pass *p, int fd)
 
 		if (len == READ_BYTES)
 			return PARSE_CORRUPT; /* one line fills the buffer */
-		n = read(fd, buf + len, READ_BYTES - len);
+		n = read(fd, p->buf + len, READ_BYTES - len);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
@@ -289,7 +287,7 @@ static enum parse_status read_symbols(struct pass *p, int fd)
 		if (total > PARSE_KALLSYMS_BYTES_MAX)
 			return PARSE_LIMIT;
 		len += (size_t)n;
-		status = take_lines(p, buf, &len);
+		status = take_lines(p, &len);
 		if (status != PARSE_OK)
 			return status;
 	}
@@ -307,10 +305,19 @@ static uint64_t bpf_address(const char *program, uint64_t offset)
 	return (uint64_t)(hash >> 8) << BPF_OFFSET_BITS | offset;
 }
 
-static enum parse_status answer(const struct pass *p, uint64_t address, const struct gap *nearest,
-				struct kallsyms_match *ret)
+static int32_t answer_module(struct kallsyms_result *r, struct module *module)
 {
-	const struct module *module;
+	if (!module->answer_idx) {
+		module->answer_idx = (uint32_t)r->modules_cnt++;
+		memcpy(r->modules[module->answer_idx], module->name, sizeof(module->name));
+	}
+	return (int32_t)module->answer_idx;
+}
+
+static enum parse_status answer(const struct pass *p, uint64_t address, const struct gap *nearest,
+				struct kallsyms_result *r, struct kallsyms_match *ret)
+{
+	struct module *module;
 	bool is_bpf;
 
 	*ret = (struct kallsyms_match){ .address = KALLSYMS_UNKNOWN_BIT |
@@ -327,7 +334,7 @@ static enum parse_status answer(const struct pass *p, uint64_t address, const st
 			return PARSE_OK;
 		ret->address = is_bpf ? bpf_address(nearest->name, address - nearest->start)
 				      : address - module->lowest_text;
-		ret->module = (int32_t)module->idx;
+		ret->module = answer_module(r, module);
 	}
 	ret->name = strdup(nearest->name);
 	return ret->name ? PARSE_OK : PARSE_LIMIT;
@@ -336,22 +343,19 @@ static enum parse_status answer(const struct pass *p, uint64_t address, const st
 static enum parse_status collect_answers(const struct pass *p, struct kallsyms_result *r)
 {
 	const struct gap *nearest = NULL;
-	struct module *m, *next;
 
 	r->modules = calloc(p->modules_cnt + 1, sizeof(*r->modules));
 	r->matches = calloc(p->cnt + 1, sizeof(*r->matches));
 	if (!r->modules || !r->matches)
 		return PARSE_LIMIT;
-	r->modules_cnt = p->modules_cnt + 1;
+	r->modules_cnt = 1;
 	r->matches_cnt = p->cnt;
-	HASH_ITER (hh, p->modules, m, next)
-		memcpy(r->modules[m->idx], m->name, sizeof(m->name));
 	for (size_t i = 0; i < p->cnt; i++) {
 		enum parse_status status;
 
 		if (p->gaps[i].used)
 			nearest = &p->gaps[i];
-		status = answer(p, p->addresses[i], nearest, &r->matches[i]);
+		status = answer(p, p->addresses[i], nearest, r, &r->matches[i]);
 		if (status != PARSE_OK)
 			return status;
 	}
@@ -367,6 +371,7 @@ static void release_pass(struct pass *p)
 		free(m);
 	}
 	free(p->gaps);
+	free(p->buf);
 }
 
 enum parse_status kallsyms__find(int fd, const uint64_t *addresses, size_t cnt,
@@ -378,7 +383,8 @@ enum parse_status kallsyms__find(int fd, const uint64_t *addresses, size_t cnt,
 	enum parse_status status = PARSE_LIMIT;
 
 	p.gaps = calloc(cnt + 1, sizeof(*p.gaps));
-	if (p.gaps)
+	p.buf = malloc(READ_BYTES);
+	if (p.gaps && p.buf)
 		status = read_symbols(&p, fd);
 	if (status == PARSE_OK) {
 		if (!p.text)

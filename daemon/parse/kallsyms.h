@@ -31,7 +31,7 @@ struct kallsyms_match {
 struct kallsyms_result {
 	struct kallsyms_match *matches; /* as many as were asked, in their order */
 	size_t matches_cnt;
-	char (*modules)[KALLSYMS_MODULE_BYTES]; /* [0] is "", the kernel itself */
+	char (*modules)[KALLSYMS_MODULE_BYTES]; /* [0] is "", the kernel; then those met */
 	size_t modules_cnt;
 };
 

@@ -107,6 +107,8 @@ static int serve_request(int socket_fd, uint64_t *addresses)
 		return err;
 	worker_job__run(&request, fd, addresses, &reply, &payload);
 	sandbox__end_job();
+	/* Before the answer: whoever has it may count on the file being let go. */
+	close(take_fd(&fd));
 	err = send_all(socket_fd, &reply, sizeof(reply));
 	if (!err && payload.len)
 		err = send_all(socket_fd, payload.data, payload.len);

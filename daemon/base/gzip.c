@@ -156,6 +156,9 @@ int gzip__decompress(const void *data, size_t len, size_t max_bytes, struct buf 
 			return -EFBIG;
 		}
 		buf__append(out, chunk, n);
+		/* What follows a member must be another one: nothing is left out silently. */
+		if (ret == Z_STREAM_END && z.avail_in)
+			ret = inflateReset(&z);
 	} while (ret == Z_OK);
 	inflateEnd(&z);
 	return inflate_error(ret) ?: buf__error(out);

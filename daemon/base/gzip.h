@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The only user of zlib: one gzip member in, one out.
+ * The only user of zlib: gzip members in, one out.
  */
 #ifndef BASE_GZIP_H
 #define BASE_GZIP_H
@@ -27,8 +27,9 @@ DEFINE_CLEANUP(struct gzip_writer *, gzip_writer__free);
 
 bool gzip__is_gzip(const void *data, size_t len);
 
-/* Appends the inflated bytes. -EBADMSG: not gzip, broken or truncated; -EFBIG: more than max_bytes
- * would come out (nothing more is inflated then); -ENOMEM. */
+/* Appends the inflated bytes of all members. -EBADMSG: not gzip, broken, truncated or followed by
+ * something else; -EFBIG: more than max_bytes would come out (nothing more is inflated then);
+ * -ENOMEM. */
 int gzip__decompress(const void *data, size_t len, size_t max_bytes, struct buf *out);
 
 #endif

@@ -47,8 +47,7 @@ static int add_module(struct worker_reply *r, const char *name, int32_t *ret_idx
 	return 0;
 }
 
-/* Indices of the answer's modules among those of the reply; to be freed. The first answer's are
- * taken as they are, without a search. */
+/* Indices of the answer's modules among those of the reply; to be freed. */
 static int32_t *merge_modules(struct worker_reply *r, const struct worker_answer *a)
 {
 	int32_t *map = calloc(a->header.modules_cnt + 1, sizeof(*map));

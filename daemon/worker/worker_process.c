@@ -60,7 +60,7 @@ static bool wait_for_end(const struct worker *w, int *ret_wait_status)
 		;
 	pid = waitpid(w->pid, ret_wait_status, WNOHANG);
 	if (pid < 0)
-		*ret_wait_status = 0; /* somebody else reaped it */
+		*ret_wait_status = W_EXITCODE(1, 0); /* somebody else reaped it */
 	return pid != 0;
 }
 
@@ -114,12 +114,14 @@ enum parse_status worker_process__stop(struct worker *w, enum parse_status fallb
  * worker closes what is left before it reads anything. */
 static int spawn(int child_socket, pid_t *ret_pid)
 {
-	char *const argv[] = { "cprofd", "--worker", "3", NULL };
+	char socket_fd[16];
+	char *const argv[] = { "cprofd", "--worker", socket_fd, NULL };
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attr;
 	sigset_t none, all;
 	int err;
 
+	snprintf(socket_fd, sizeof(socket_fd), "%d", CHILD_SOCKET_FD);
 	err = posix_spawn_file_actions_init(&actions);
 	if (err)
 		return -err;

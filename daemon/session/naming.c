@@ -35,7 +35,7 @@ static const char *module_file(const struct module *module)
 	case MODULE_VDSO:
 		return "[vdso]";
 	case MODULE_JIT:
-		return "[JIT]";
+		return "JIT"; /* pprof adds the brackets to what has no name: "[JIT]" */
 	default:
 		return module->path ?: "";
 	}
@@ -44,7 +44,11 @@ static const char *module_file(const struct module *module)
 static int add_provisional(struct naming *n, struct profile *p, const struct module *module,
 			   const char *file, uint32_t *ret_id)
 {
-	struct profile_mapping m = { .is_kernel = !module };
+	/* JIT: there is no file to look names up in, which keeps pprof from trying. */
+	struct profile_mapping m = {
+		.is_kernel = !module,
+		.has_functions = module && module->kind == MODULE_JIT,
+	};
 	uint32_t id;
 	int err;
 

@@ -5,7 +5,9 @@
 #include "session/summary.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include "base/clock.h"
@@ -177,12 +179,52 @@ int summary__print_top(const struct options *opts, const struct output_plan *pla
 	return err ?: file__write_all(fd, text.data, text.len);
 }
 
+static bool is_in_path(const char *program)
+{
+	_cleanup_free_ char *path = strdup(getenv("PATH") ?: "");
+	char *dir, *rest = path;
+
+	while (rest && (dir = strsep(&rest, ":"))) {
+		_cleanup_free_ char *file = NULL;
+
+		if (asprintf(&file, "%s/%s", *dir ? dir : ".", program) < 0) {
+			file = NULL;
+			return false;
+		}
+		if (access(file, X_OK) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Our companion: from PATH, or where a build leaves it, beside us. NULL: nowhere. */
+static char *cprof_command(void)
+{
+	char exe[PATH_MAX];
+	ssize_t len = readlink("/proc/self/exe", exe, sizeof(exe) - sizeof("/cprof"));
+	char *slash;
+
+	if (is_in_path("cprof"))
+		return strdup("cprof");
+	if (len <= 0)
+		return NULL;
+	exe[len] = '\0';
+	slash = strrchr(exe, '/');
+	if (!slash)
+		return NULL;
+	strcpy(slash, "/cprof");
+	return access(exe, X_OK) == 0 ? strdup(exe) : NULL;
+}
+
 void summary__print_next(const struct output_plan *plan, const struct kind_run *run)
 {
 	const char *path = output_plan__pprof_path(plan, run->probe);
+	_cleanup_free_ char *cprof = path ? cprof_command() : NULL;
 
-	if (!path)
-		return;
-	log_info("next: cprof top %s", path);
-	log_info("      go tool pprof -http=: %s", path);
+	if (cprof)
+		log_info("next: %s top %s", cprof, path);
+	if (path && is_in_path("go"))
+		log_info("next: go tool pprof -http=: %s", path);
+	if (path && !cprof && !is_in_path("go"))
+		log_info("profile: %s", path);
 }

@@ -10,9 +10,9 @@
 #include "base/array.h"
 #include "base/log.h"
 
-/* One size for every kernel mapping, so that profiles of different boots merge: 1 GiB is the room
- * the architecture gives the kernel image (KERNEL_IMAGE_SIZE). */
-#define KERNEL_MAPPING_BYTES (1ULL << 30)
+/* One size for every kernel mapping, so that profiles of different boots merge; it covers what
+ * worker.h gives to BPF programs and to addresses that no symbol covers. */
+#define KERNEL_MAPPING_BYTES (1ULL << 48)
 #define PAGE_ROUND_UP(x)     (((x) + 0xfff) & ~0xfffULL)
 
 /* The locations of one provisional mapping and what they ask. */
@@ -288,6 +288,15 @@ static int apply_symbols(struct profile *p, const struct batch *b, const struct 
 	return err;
 }
 
+/* Where the kernel lies is nobody's business: what could not be turned into offsets is dropped. */
+static void hide_addresses(struct profile *p, const struct batch *b)
+{
+	size_t i;
+
+	for (i = 0; i < b->cnt; i++)
+		p->locations[b->locations[i] - 1].address = 0;
+}
+
 static int resolve_kernel(struct naming *n, struct profile *p, uint32_t provisional,
 			  const struct batch *b, struct symbolizer *symbolizer)
 {
@@ -299,6 +308,8 @@ static int resolve_kernel(struct naming *n, struct profile *p, uint32_t provisio
 	if (err)
 		return err;
 	n->status[reply.status]++;
+	if (!reply.symbols_cnt)
+		hide_addresses(p, b);
 	ids = calloc(reply.modules_cnt + 1, sizeof(*ids));
 	err = ids ? kernel_mappings(p, provisional, &reply, ids) : -ENOMEM;
 	if (!err)

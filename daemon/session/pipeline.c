@@ -122,9 +122,9 @@ static int push_user_frame(struct pipeline *p, struct stack *stack, struct kind_
 	err = naming__module_mapping(&state->naming, run->profile, m->module, &mapping);
 	if (err)
 		return err;
-	/* JIT code has no file to be an offset into. */
-	if (m->module->kind != MODULE_JIT)
-		address = address - m->start + m->offset;
+	address -= m->start;
+	if (m->module->kind != MODULE_JIT) /* has no file to be an offset into */
+		address += m->offset;
 	return push_location(stack, run->profile, mapping, address);
 }
 

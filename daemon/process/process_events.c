@@ -49,6 +49,7 @@ static int fork_process(struct process_table *t, const struct process_event *ev)
 {
 	struct process_entry *old = process_table__lookup(t, ev->pid);
 	struct process_entry *parent = process_table__lookup(t, ev->ppid);
+	bool parent_read = parent && !parent->unread;
 	struct process_entry *e;
 	uint64_t start_ticks = 0;
 
@@ -59,6 +60,10 @@ static int fork_process(struct process_table *t, const struct process_event *ev)
 		process_table__untrack(t, ev->pid);
 	if (old)
 		process_table__drop(t, old);
+	/* The child may be gone before anybody asks for it, and has no maps of its own to read
+	 * then. */
+	if (parent && parent->unread && !parent->pub.exited)
+		(void)process_scan__unread(t, parent);
 	if (t->only && t->follow_children && process_table__tracks(t, ev->ppid)) {
 		int err = process_table__mark_tracked(t, ev->pid);
 
@@ -73,7 +78,7 @@ static int fork_process(struct process_table *t, const struct process_event *ev)
 	e->pub.ppid = ev->ppid;
 	e->pub.start_ticks = start_ticks;
 	e->forked_ns = ev->time_ns;
-	e->unread = !parent || parent->unread;
+	e->unread = !parent_read;
 	if (parent) {
 		memcpy(e->pub.comm, parent->pub.comm, sizeof(e->pub.comm));
 		e->as = address_space__ref(parent->as);
@@ -162,9 +167,10 @@ static void apply_exit(struct process_table *t, const struct process_event *ev)
 	if (e->tids_cnt > 0)
 		return;
 	/* Nobody told us of all its threads: this was perhaps not the last. */
-	if (e->unread && process_scan__process(t, ev->pid, &e) == 0)
-		return;
-	process_table__mark_gone(t, e);
+	if (e->unread && process_scan__unread(t, e) == 0)
+		process_entry__remove_tid(e, ev->tid);
+	if (e->tids_cnt == 0)
+		process_table__mark_gone(t, e);
 }
 
 static int apply_lost(struct process_table *t, const struct process_event *ev)

@@ -261,7 +261,7 @@ int process_table__track(struct process_table *t, pid_t pid)
 		return err;
 	if (process_table__lookup(t, pid))
 		return 0;
-	err = process_scan__process(t, pid, &e);
+	err = process_scan__process(t, pid, true, &e);
 	return err == -ENOMEM ? err : 0;
 }
 
@@ -291,7 +291,7 @@ static struct process *find_in_proc(struct process_table *t, pid_t pid)
 
 	if (m && now_ns < m->until_ns)
 		return NULL;
-	if (process_scan__process(t, pid, &e) < 0) {
+	if (process_scan__process(t, pid, true, &e) < 0) {
 		remember_missing(t, pid, now_ns);
 		return NULL;
 	}
@@ -323,10 +323,8 @@ struct process *process_table__find(struct process_table *t, pid_t pid)
 	e = process_table__lookup(t, pid);
 	if (!e)
 		return find_in_proc(t, pid);
-	if (e->unread) {
-		e->unread = false;
-		(void)process_scan__maps(t, e);
-	}
+	if (e->unread)
+		(void)process_scan__unread(t, e);
 	return &e->pub;
 }
 

@@ -93,9 +93,12 @@ int process_table__map(struct process_table *t, struct address_space **as,
 		       const struct module_spec *spec);
 
 /* process_scan.c: what /proc says. */
-/* Makes or renews the entry of pid. -ESRCH: nobody has the pid; -ENOMEM. */
-int process_scan__process(struct process_table *t, pid_t pid, struct process_entry **ret);
-/* Reads the maps of a living process again. 0; -ESRCH: gone, or another process; -errno. */
+/* Makes or renews the entry of pid; without maps it is left unread. -ESRCH: nobody; -ENOMEM. */
+int process_scan__process(struct process_table *t, pid_t pid, bool with_maps,
+			  struct process_entry **ret);
+/* Reads an unread entry in full, once. -ESRCH: gone, or another process has the pid; -errno. */
+int process_scan__unread(struct process_table *t, struct process_entry *e);
+/* Reads the maps of a known process again. 0; as above; -ESTALE: of an exec we do not know yet. */
 int process_scan__maps(struct process_table *t, struct process_entry *e);
 /* True when a process that started at start_ticks can be the one forked at forked_ns. */
 bool process_scan__is_same_start(uint64_t start_ticks, uint64_t forked_ns);

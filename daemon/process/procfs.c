@@ -18,6 +18,7 @@
 
 #define STAT_LINE_BYTES 1024 /* the 22 fields read here fit, whatever their values */
 #define MAPS_LINES_MAX  (1U << 20)
+#define PF_EXITING      0x00000004U
 #define PF_KTHREAD      0x00200000U
 
 /* The kernel's fixed number of the initial PID namespace (include/linux/proc_ns.h). */
@@ -103,6 +104,11 @@ int procfs__stat(pid_t pid, struct proc_stat *ret)
 bool procfs__stat_is_kernel_thread(const struct proc_stat *st)
 {
 	return st->flags & PF_KTHREAD;
+}
+
+bool procfs__stat_is_exiting(const struct proc_stat *st)
+{
+	return st->flags & PF_EXITING;
 }
 
 int procfs__start_ticks(pid_t pid, uint64_t *ret_ticks)

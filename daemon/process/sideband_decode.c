@@ -134,11 +134,16 @@ static int decode_comm(const struct perf_event_header *header, const void *end,
 	return 1;
 }
 
+/*
+ * The misc bit alone does not tell the form: the kernel sets it for one listener's event and leaves
+ * it set in what the other listeners of the host get of the same mapping. An event that did not ask
+ * for build-ids never has them.
+ */
 static int decode_mmap2(const struct perf_event_header *header, const void *end, bool build_id_only,
 			struct process_event *ret)
 {
 	const struct mmap2_record *r = (const struct mmap2_record *)header;
-	bool has_build_id = header->misc & PERF_RECORD_MISC_MMAP_BUILD_ID;
+	bool has_build_id = build_id_only && header->misc & PERF_RECORD_MISC_MMAP_BUILD_ID;
 	size_t len;
 
 	if ((const uint8_t *)end < (const uint8_t *)r->filename ||

@@ -189,6 +189,13 @@ static void test_decode_mmap(void **state)
 	assert_int_equal(ev.inode, 0);
 	assert_int_equal(ev.time_ns, 555);
 	free(ev.path);
+	/* The bit left behind by another listener: the inode is there all the same. */
+	h = make_mmap(&rec, "/usr/lib/a.so", PROT_EXEC, false, MAIN_EVENT);
+	((struct perf_event_header *)rec.data)->misc |= PERF_RECORD_MISC_MMAP_BUILD_ID;
+	assert_int_equal(sideband__decode(h, BUILD_ID_EVENT, &ev), 1);
+	assert_int_equal(ev.inode, 12345);
+	assert_int_equal(ev.build_id_len, 0);
+	free(ev.path);
 	/* Data, and what the second event says without a build-id. */
 	h = make_mmap(&rec, "/usr/lib/a.so", PROT_READ, false, MAIN_EVENT);
 	assert_int_equal(sideband__decode(h, BUILD_ID_EVENT, &ev), 0);
@@ -236,7 +243,7 @@ static void test_decode_any_length(void **state)
 			assert_non_null(cut);
 			memcpy(cut, kinds[k].data, len);
 			((struct perf_event_header *)cut)->size = (uint16_t)len;
-			n = sideband__decode((struct perf_event_header *)cut, 0, &ev);
+			n = sideband__decode((struct perf_event_header *)cut, BUILD_ID_EVENT, &ev);
 			assert_true(n == -EBADMSG || n == 0 || n == 1);
 			if (len < sizeof(struct perf_event_header) + 24)
 				assert_int_equal(n, -EBADMSG);
@@ -255,11 +262,11 @@ static void test_decode_contradictions(void **state)
 	make_mmap(&rec, "/a", PROT_EXEC, false, MAIN_EVENT);
 	memcpy(rec.data + 24, &huge, 8); /* length over the end of the address space */
 	assert_int_equal(sideband__decode(h, 0, &ev), -EBADMSG);
-	make_mmap(&rec, "/a", PROT_EXEC, true, MAIN_EVENT);
+	make_mmap(&rec, "/a", PROT_EXEC, true, BUILD_ID_EVENT);
 	rec.data[40] = 21; /* build-id longer than its field */
-	assert_int_equal(sideband__decode(h, 0, &ev), -EBADMSG);
+	assert_int_equal(sideband__decode(h, BUILD_ID_EVENT, &ev), -EBADMSG);
 	rec.data[40] = 0;
-	assert_int_equal(sideband__decode(h, 0, &ev), -EBADMSG);
+	assert_int_equal(sideband__decode(h, BUILD_ID_EVENT, &ev), -EBADMSG);
 	make_mmap(&rec, "/a", PROT_EXEC, false, MAIN_EVENT);
 	memset(rec.data + 72, 'x', rec.len - 72 - 24); /* no NUL before the trailer */
 	assert_int_equal(sideband__decode(h, 0, &ev), -EBADMSG);
@@ -448,6 +455,35 @@ static void test_live_program(void **state)
 	assert_true(clock__mono_ns() > before_ns);
 }
 
+/* Others listen too: ours must not be disturbed, whoever came first. */
+static void test_live_two_listeners(void **state)
+{
+	_cleanup_(sideband__freep) struct sideband *older = open_all_cpus();
+	_cleanup_(sideband__freep) struct sideband *newer = older ? open_all_cpus() : NULL;
+	struct sideband *both[] = { older, newer };
+	pid_t pid;
+
+	if (!older)
+		skip();
+	pid = fork();
+	if (pid == 0) {
+		execl("/bin/true", "true", NULL);
+		_exit(127);
+	}
+	run_and_wait(pid);
+	for (int i = 0; i < 2; i++) {
+		struct seen seen = { .pid = pid, .true_path = "" };
+		struct sideband_stats stats;
+
+		assert_int_equal(sideband__read(both[i], see, &seen), 0);
+		sideband__stats(both[i], &stats);
+		assert_int_equal(stats.malformed, 0);
+		assert_int_equal(seen.forks, 1);
+		assert_int_equal(seen.exits, 1);
+		assert_in_range(seen.files, 2, 50);
+	}
+}
+
 static int check_times(struct process_event *ev, void *ctx)
 {
 	uint64_t *range = ctx;
@@ -549,6 +585,7 @@ int main(void)
 		cmocka_unit_test(test_ring_wraps),
 		cmocka_unit_test(test_ring_lies),
 		cmocka_unit_test(test_live_program),
+		cmocka_unit_test(test_live_two_listeners),
 		cmocka_unit_test(test_live_clock),
 		cmocka_unit_test(test_live_pid_namespace),
 		cmocka_unit_test(test_live_stop_and_resume),

@@ -12,7 +12,7 @@
 
 #define GZIP_WINDOW_BITS (15 + 16) /* zlib: + 16 selects the gzip wrapper */
 #define CHUNK_BYTES      (64 * 1024)
-#define STREAM_LEVEL     Z_DEFAULT_COMPRESSION
+#define STREAM_LEVEL     Z_BEST_SPEED /* level 6: 4 % smaller, twice the time */
 
 bool gzip__is_gzip(const void *data, size_t len)
 {

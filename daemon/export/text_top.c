@@ -238,21 +238,24 @@ static const char *row_color(const struct report *r, const struct top_entry *e)
 {
 	double share = r->t->total ? (double)magnitude(e->flat) / (double)r->t->total : 0;
 
-	return share >= 0.1 ? COLOR_HOT : share >= 0.01 ? COLOR_WARM : "";
+	return share >= 0.1 ? COLOR_HOT : share >= 0.01 ? COLOR_WARM : NULL;
 }
 
 static void put_row(struct report *r, const struct top_entry *e, int64_t flat_sum)
 {
+	const char *color = row_color(r, e);
 	_cleanup_buf_ struct buf name = BUF_INIT;
 	size_t width;
 
 	append_name(&name, e);
 	width = name.data ? printable__width(name.data, name.len) : 0;
-	put_color(r, row_color(r, e));
+	if (color)
+		put_color(r, color);
 	put_column(r, e->flat);
 	buf__putc(r->out, ' ');
 	measure__append_percent(r->out, e->flat, r->t->total);
-	put_color(r, COLOR_NORMAL);
+	if (color)
+		put_color(r, COLOR_NORMAL);
 	buf__putc(r->out, ' ');
 	measure__append_percent(r->out, flat_sum, r->t->total);
 	buf__putc(r->out, ' ');

@@ -411,7 +411,7 @@ static uint32_t *select_nodes(struct graph *g, const struct top_options *opts, s
 
 		if (!e->flat && !e->cum)
 			continue;
-		if (absolute(e->cum) < cutoff)
+		if (cutoff > 0 && absolute(e->cum) < cutoff)
 			g->table->dropped_cnt++;
 		else
 			order[cnt++] = (uint32_t)i;

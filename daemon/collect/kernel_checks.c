@@ -51,13 +51,16 @@ static int full_path(char *out, size_t size, const char *root, const char *path)
 
 static int open_below(const char *root, const char *path)
 {
+	_cleanup_close_ int fd = -1;
 	char full[PATH_MAX];
-	int fd, err = full_path(full, sizeof(full), root, path);
+	int err = full_path(full, sizeof(full), root, path);
 
 	if (err)
 		return err;
 	fd = open(full, O_RDONLY | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
+	if (fd < 0)
+		return -errno;
+	return take_fd(&fd);
 }
 
 int kernel_check__read(const char *root, const char *path, struct buf *out)

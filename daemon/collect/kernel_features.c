@@ -91,7 +91,7 @@ static void require_cap(const struct host *h, cap_value_t cap, struct feature *f
 		feature__set(f, FEATURE_OK, "held");
 		return;
 	}
-	feature__set(f, FEATURE_MISSING_PERMISSION, "%s is not held", f->name);
+	feature__set(f, FEATURE_MISSING_PERMISSION, "not held");
 	feature__advise(f, "run as root (sudo), or with CAP_BPF and CAP_PERFMON");
 }
 

@@ -211,25 +211,29 @@ static int plan_stdout(struct plan_context *ctx)
 }
 
 /*
- * Creates one level, for the user behind sudo. The directory it lies in may be somebody else's, so
- * that what is opened need not be what was created: it is given away only if it looks like it.
+ * For the user behind sudo. The directory it lies in may be somebody else's, so that what is opened
+ * need not be what was created: it is given away only if it looks like it.
  */
-static int make_directory(const char *path)
+static int give_away_directory(const char *path, const struct sink_owner *owner)
 {
-	struct sink_owner owner = find_owner();
-	_cleanup_close_ int fd = -1;
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	struct stat st;
 
-	if (mkdir(path, 0700))
-		return -errno;
-	if (owner.uid == (uid_t)-1)
-		return 0;
-	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st))
 		return -errno;
 	if (st.st_uid != geteuid() || (st.st_mode & 07777) != 0700)
 		return -EPERM;
-	return fchown(fd, owner.uid, owner.gid) ? -errno : 0;
+	return fchown(fd, owner->uid, owner->gid) ? -errno : 0;
+}
+
+/* One level. */
+static int make_directory(const char *path)
+{
+	struct sink_owner owner = find_owner();
+
+	if (mkdir(path, 0700))
+		return -errno;
+	return owner.uid == (uid_t)-1 ? 0 : give_away_directory(path, &owner);
 }
 
 /* 'dir' is never empty. Every kind gets its file in it. */

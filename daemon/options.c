@@ -225,8 +225,9 @@ static int parse_letters(struct parser *p, const char *arg)
 		}
 		if (!spec || (spec->is_number && isalpha((unsigned char)c[1])))
 			return unknown_option(arg);
+		/* -o=FILE: what Go's flags would make of it, not a file named "=FILE". */
 		if (spec->value)
-			return apply_spec(p, spec, c[1] ? c + 1 : NULL);
+			return apply_spec(p, spec, c[1] ? c + 1 + (c[1] == '=') : NULL);
 		status = apply_spec(p, spec, NULL);
 		if (status || p->opts->mode == RUN_HELP || p->opts->mode == RUN_VERSION)
 			return status;

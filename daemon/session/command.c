@@ -95,6 +95,8 @@ static int find_identity(const char *user, struct identity *id)
 
 static int become(const struct identity *id)
 {
+	/* Capabilities that a cprofd without root was given for itself. */
+	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 	if (setgroups((size_t)id->groups_cnt, id->groups) || setresgid(id->gid, id->gid, id->gid) ||
 	    setresuid(id->uid, id->uid, id->uid))
 		return -errno;

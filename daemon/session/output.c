@@ -221,7 +221,7 @@ static int give_away_directory(const char *path, const struct sink_owner *owner)
 
 	if (fd < 0 || fstat(fd, &st))
 		return -errno;
-	if (st.st_uid != geteuid() || (st.st_mode & 07777) != 0700)
+	if (st.st_uid != geteuid() || (st.st_mode & 0777) != 0700)
 		return -EPERM;
 	return fchown(fd, owner->uid, owner->gid) ? -errno : 0;
 }
@@ -230,10 +230,14 @@ static int give_away_directory(const char *path, const struct sink_owner *owner)
 static int make_directory(const char *path)
 {
 	struct sink_owner owner = find_owner();
+	int err;
 
 	if (mkdir(path, 0700))
 		return -errno;
-	return owner.uid == (uid_t)-1 ? 0 : give_away_directory(path, &owner);
+	err = owner.uid == (uid_t)-1 ? 0 : give_away_directory(path, &owner);
+	if (err)
+		rmdir(path);
+	return err;
 }
 
 /* 'dir' is never empty. Every kind gets its file in it. */

@@ -80,7 +80,7 @@ static void test_defaults(void **state)
 
 static void test_everything_at_once(void **state)
 {
-	char line[] = "-qF 4999 --cpu=500ms -o a.pb.gz -ob.folded --output - --format folded "
+	char line[] = "-qF 4999 --cpu=500ms -o=a.pb.gz -ob.folded --output - --format folded "
 		      "--labels tid,cpu --tag a=b=c --strict 0.5%";
 	struct options opts;
 

@@ -335,6 +335,7 @@ static void test_write(void **state)
 		setenv("SUDO_UID", "12345", 1);
 		setenv("SUDO_GID", "54321", 1);
 	}
+	assert_int_equal(chmod(".", 02700), 0); /* new directories inherit this bit */
 	set_outputs(f, "new/", "b.json");
 	expect(f, EXIT_STATUS_OK, "");
 	assert_int_equal(write_all(f, p), EXIT_STATUS_OK);

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Runs a profiler once and says what it cost: its own CPU time, its BPF programs' run time, memory."""
+"""Runs a profiler once: its CPU time, the run time of its BPF programs, its memory."""
 import json
 import os
 import re

@@ -87,6 +87,22 @@ class Started:
         )
         self.pid = self.popen.pid
 
+    def wait_attached(self):
+        """Until its last step before sampling is done: an open perf event on every CPU."""
+
+        def events():
+            count = 0
+            for fd in Path(f"/proc/{self.pid}/fd").iterdir():
+                try:
+                    count += os.readlink(fd) == "anon_inode:[perf_event]"
+                except OSError:
+                    pass  # closed meanwhile
+            return count
+
+        assert self.popen.poll() is None, self.popen.stderr.read()
+        # One for the side band and one for the ticks of each CPU.
+        wait_until(lambda: events() >= 2 * os.sysconf("SC_NPROCESSORS_ONLN"), 60, "sampling")
+
     def interrupt(self):
         """What ^C does: the whole foreground group gets it."""
         os.killpg(self.pid, signal.SIGINT)

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -23,10 +24,11 @@ import pprof_reader
 
 
 def record_beside(directory, start, *args, seconds=3, freq=999):
-    """Profiles while start() runs; returns the profile and what start() returned."""
+    """Profiles, calls start() once sampling is on; the profile and what start() returned."""
     path = Path(directory) / "cpu.pb.gz"
     argv = [*args, "--cpu", f"{seconds}s", "-F", str(freq), "-o", path]
     with Started(*argv) as running:
+        running.wait_attached()
         result = start()
         done = running.finish()
     assert done.status == 0, done.err
@@ -57,12 +59,11 @@ def test_storm_of_short_processes(tmp_path):
     named = sum(s.values[0] for s in own if "storm_spin" in s.names)
     total = sum(s.values[0] for s in own)
     assert total > 0 and named >= 0.99 * total, f"{named} of {total} in storm_spin"
-    # What ran its own code at all is nearly all there is, besides exec and exit in the kernel.
-    in_user = profile.total(lambda s: is_child(s) and not s.frames[0].is_kernel)
-    named_user = profile.total(
-        lambda s: is_child(s) and not s.frames[0].is_kernel and s.frames[0].is_named
-    )
-    assert named_user >= 0.95 * in_user, f"{named_user} of {in_user} user samples named"
+    # What else ran there lies in Debian's stripped loader and libc, and is known to lie there.
+    elsewhere = {
+        s.frames[0].name for s in profile.samples if is_child(s) and not s.frames[0].is_named
+    }
+    assert elsewhere <= {"[ld-linux-x86-64.so.2]", "[libc.so.6]"}, elsewhere
 
 
 def test_exec_in_place(tmp_path):
@@ -99,9 +100,14 @@ def test_main_thread_that_exits_first(tmp_path):
 
 @pytest.mark.parametrize("whole_host", [False, True])
 def test_dlopen_during_the_window(tmp_path, whole_host):
-    with Workload("late_dlopen", "1200", WORKLOADS / "libplugin.so") as workload:
+    with Workload("late_dlopen", WORKLOADS / "libplugin.so") as workload:
+
+        def load():
+            time.sleep(1)
+            os.kill(workload.pid, signal.SIGUSR1)
+
         target = [] if whole_host else ["--pid", workload.pid]
-        profile = record(tmp_path, *target, seconds=3)
+        profile, _ = record_beside(tmp_path, load, *target)
         symbols = [name for (name,) in workload.expected("symbol")]
     for name in symbols:
         count = profile.total(lambda s, n=name: s.pid == workload.pid and n in s.names)

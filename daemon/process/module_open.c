@@ -34,7 +34,7 @@ struct opening {
 };
 
 /* What the module's device is, by the mounts the target and we see. */
-enum device_verdict { DEVICE_FINE, DEVICE_FOREIGN, DEVICE_UNKNOWN };
+enum device_verdict { DEVICE_FINE, DEVICE_FOREIGN, DEVICE_PSEUDO, DEVICE_UNKNOWN };
 
 static struct opening failed(enum module_open_status status)
 {
@@ -101,7 +101,9 @@ static enum device_verdict judge_mounts(const struct mountinfo *mi, uint32_t dev
 
 	if (!m)
 		return DEVICE_UNKNOWN;
-	return mountinfo__fs_is_foreign(m->fs_type) ? DEVICE_FOREIGN : DEVICE_FINE;
+	if (mountinfo__fs_is_foreign(m->fs_type))
+		return DEVICE_FOREIGN;
+	return mountinfo__fs_is_pseudo(m->fs_type) ? DEVICE_PSEUDO : DEVICE_FINE;
 }
 
 /* The target's mounts first, then ours; a device in neither may have been mounted just now. */
@@ -117,6 +119,14 @@ static enum device_verdict judge_device(struct process_table *t, pid_t id, uint3
 			v = judge_mounts(get_mounts(t, 0, fresh), dev_major, dev_minor);
 	}
 	return v;
+}
+
+/* What a verdict forbids, MODULE_NOT_TRIED when nothing. */
+static enum module_open_status refusal(enum device_verdict v)
+{
+	if (v == DEVICE_FOREIGN)
+		return MODULE_FOREIGN_FS;
+	return v == DEVICE_PSEUDO ? MODULE_NOT_REGULAR : MODULE_NOT_TRIED;
 }
 
 static int stat_cached(int fd, struct statx *ret)
@@ -185,6 +195,7 @@ static struct opening open_link(struct process_table *t, pid_t id, const struct 
 				bool same_file)
 {
 	_cleanup_close_ int fd = -1;
+	enum module_open_status no;
 	struct statx st;
 	char link[96];
 	int err;
@@ -201,9 +212,11 @@ static struct opening open_link(struct process_table *t, pid_t id, const struct 
 		return failed(MODULE_NOT_REGULAR);
 	if (!is_record(&st, s->module) && !same_file)
 		return failed(MODULE_GONE);
-	if ((st.stx_dev_major != s->dev_major || st.stx_dev_minor != s->dev_minor) &&
-	    judge_device(t, id, st.stx_dev_major, st.stx_dev_minor) == DEVICE_FOREIGN)
-		return failed(MODULE_FOREIGN_FS);
+	if (st.stx_dev_major != s->dev_major || st.stx_dev_minor != s->dev_minor) {
+		no = refusal(judge_device(t, id, st.stx_dev_major, st.stx_dev_minor));
+		if (no)
+			return failed(no);
+	}
 	return reopen(fd);
 }
 
@@ -221,10 +234,12 @@ static struct opening open_mapped(struct process_table *t, const struct process_
 		.inode = module->inode,
 	};
 	struct opening o = failed(MODULE_GONE);
+	enum module_open_status no;
 
 	if (device_is_known(module)) {
-		if (judge_device(t, id, s.dev_major, s.dev_minor) == DEVICE_FOREIGN)
-			return failed(MODULE_FOREIGN_FS);
+		no = refusal(judge_device(t, id, s.dev_major, s.dev_minor));
+		if (no)
+			return failed(no);
 		o = open_link(t, id, &s, false);
 		if (o.status != MODULE_GONE)
 			return o;
@@ -232,8 +247,9 @@ static struct opening open_mapped(struct process_table *t, const struct process_
 	/* Our range may be several of the kernel's, or the record had a build-id only. */
 	if (procfs__each_mapping(id, match_line, &s) < 0 || !s.found)
 		return o;
-	if (judge_device(t, id, s.dev_major, s.dev_minor) == DEVICE_FOREIGN)
-		return failed(MODULE_FOREIGN_FS);
+	no = refusal(judge_device(t, id, s.dev_major, s.dev_minor));
+	if (no)
+		return failed(no);
 	o = open_link(t, id, &s, true);
 	o.verify_build_id = module->build_id_len > 0 &&
 			    (s.dev_major != module->dev_major || s.dev_minor != module->dev_minor ||
@@ -252,21 +268,45 @@ static int open_below(int root_fd, const char *path)
 	return fd < 0 ? -errno : (int)fd;
 }
 
+/* Whether the file a path led to can be the module's; only its build-id may be left to tell. */
+static struct opening accept_path(struct process_table *t, pid_t id, int path_fd,
+				  const struct module *module)
+{
+	enum module_open_status no;
+	struct opening o;
+	struct statx st;
+	bool same;
+	int err;
+
+	err = stat_cached(path_fd, &st);
+	if (err)
+		return failed_errno(-err);
+	if (!S_ISREG(st.stx_mode))
+		return failed(MODULE_NOT_REGULAR);
+	same = device_is_known(module) && is_record(&st, module);
+	/* The same device and another inode is another file. Another device may be an overlay's or
+	 * btrfs's way to number the same one: then the build-id can tell, where it is known. */
+	if (!same && (module->build_id_len == 0 ||
+		      (device_is_known(module) && st.stx_dev_major == module->dev_major &&
+		       st.stx_dev_minor == module->dev_minor)))
+		return failed(MODULE_GONE);
+	no = refusal(judge_device(t, id, st.stx_dev_major, st.stx_dev_minor));
+	if (no)
+		return failed(no);
+	o = reopen(path_fd);
+	o.verify_build_id = !same;
+	return o;
+}
+
 /* By path below the root of proc id 'id' (0: ours). */
 static struct opening open_path(struct process_table *t, pid_t id, const struct module *module)
 {
 	const struct mountinfo *mi = get_mounts(t, id, false);
 	_cleanup_close_ int root_fd = -1;
 	_cleanup_close_ int fd = -1;
-	struct opening o;
-	struct statx st;
 	char root[64] = "/";
-	bool same;
-	int err;
 
-	if (module->path[0] != '/')
-		return failed(MODULE_GONE);
-	if (!mi)
+	if (module->path[0] != '/' || !mi)
 		return failed(MODULE_GONE);
 	if (mi->incomplete)
 		return failed(MODULE_DEVICE_UNKNOWN);
@@ -280,23 +320,7 @@ static struct opening open_path(struct process_table *t, pid_t id, const struct 
 	fd = open_below(root_fd, module->path);
 	if (fd < 0)
 		return failed_errno(-fd);
-	err = stat_cached(fd, &st);
-	if (err)
-		return failed_errno(-err);
-	if (!S_ISREG(st.stx_mode))
-		return failed(MODULE_NOT_REGULAR);
-	same = device_is_known(module) && is_record(&st, module);
-	/* The same device and another inode is another file. Another device may be an overlay's or
-	 * btrfs's way to number the same one: then the build-id can tell, where it is known. */
-	if (!same && (module->build_id_len == 0 ||
-		      (device_is_known(module) && st.stx_dev_major == module->dev_major &&
-		       st.stx_dev_minor == module->dev_minor)))
-		return failed(MODULE_GONE);
-	if (judge_device(t, id, st.stx_dev_major, st.stx_dev_minor) == DEVICE_FOREIGN)
-		return failed(MODULE_FOREIGN_FS);
-	o = reopen(fd);
-	o.verify_build_id = !same;
-	return o;
+	return accept_path(t, id, fd, module);
 }
 
 /* Of two failures the one to show: a refusal says more than an absence. */
@@ -336,8 +360,8 @@ static struct opening open_somehow(struct process_table *t, const struct process
 	roots[roots_cnt++] = 0;
 	if (device_is_known(module))
 		verdict = judge_device(t, roots[0], module->dev_major, module->dev_minor);
-	if (verdict == DEVICE_FOREIGN)
-		return failed(MODULE_FOREIGN_FS);
+	if (refusal(verdict))
+		return failed(refusal(verdict));
 	/* A container that is gone took its mounts along; then a build-id can still tell the file.
 	 */
 	if (verdict == DEVICE_UNKNOWN && (alive || module->build_id_len == 0))

@@ -155,6 +155,26 @@ bool mountinfo__path_is_foreign(const struct mountinfo *mi, const char *path)
 	return false;
 }
 
+static bool is_one_of(const char *s, const char *const *list, size_t cnt)
+{
+	for (size_t i = 0; i < cnt; i++)
+		if (strcmp(s, list[i]) == 0)
+			return true;
+	return false;
+}
+
+bool mountinfo__fs_is_pseudo(const char *fs_type)
+{
+	static const char *const types[] = {
+		"proc",       "sysfs",    "debugfs", "tracefs", "securityfs", "configfs",
+		"bpf",        "cgroup",   "cgroup2", "pstore",  "efivarfs",   "fusectl",
+		"selinuxfs",  "devtmpfs", "devpts",  "mqueue",  "nsfs",       "binfmt_misc",
+		"rpc_pipefs", "smackfs",  "resctrl",
+	};
+
+	return is_one_of(fs_type, types, ARRAY_SIZE(types));
+}
+
 bool mountinfo__fs_is_foreign(const char *fs_type)
 {
 	/* autofs: looking a name up there mounts whatever it stands for. */
@@ -167,8 +187,5 @@ bool mountinfo__fs_is_foreign(const char *fs_type)
 
 	if (strncmp(fs_type, "fuse.", 5) == 0 || strncmp(fs_type, "fuseblk.", 8) == 0)
 		return true;
-	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
-		if (strcmp(fs_type, types[i]) == 0)
-			return true;
-	return false;
+	return is_one_of(fs_type, types, ARRAY_SIZE(types));
 }

@@ -44,4 +44,7 @@ bool mountinfo__path_is_foreign(const struct mountinfo *mi, const char *path);
 /* FUSE, network and other file systems whose server may be anybody, slow or gone. */
 bool mountinfo__fs_is_foreign(const char *fs_type);
 
+/* proc, sysfs and the like: no program lies there, and opening a file may do something. */
+bool mountinfo__fs_is_pseudo(const char *fs_type);
+
 #endif

@@ -155,7 +155,8 @@ size_t process_table__modules_cnt(const struct process_table *t);
 struct module *process_table__module(const struct process_table *t, size_t idx);
 void process_table__stats(const struct process_table *t, struct process_stats *ret);
 
-/* True when every known thread of the process has exited (or the pid is known to be gone). */
+/* True when every known thread of the process has exited, or nobody has the pid. Cheap: adds no
+ * process to the table and reads no maps. */
 bool process_table__is_gone(struct process_table *t, pid_t pid);
 
 /* Value of `filter` and identity checks: field 22 of /proc/PID/stat. 0 or -errno (-ESRCH). */

@@ -44,6 +44,13 @@ static void set_comm(struct process_entry *e, const char comm[PROCESS_COMM_LEN])
 	e->pub.comm[PROCESS_COMM_LEN - 1] = '\0';
 }
 
+/* Whether the FORK is of the process we know already: from a scan, and nothing ended it since. */
+static bool is_known(const struct process_entry *e, const struct process_event *ev)
+{
+	return !e->pub.exited && !e->forked_ns && e->pub.start_ticks &&
+	       process_scan__is_same_start(e->pub.start_ticks, ev->time_ns);
+}
+
 /* A new process: whatever had the pid is gone, the parent's memory is the child's. */
 static int fork_process(struct process_table *t, const struct process_event *ev)
 {
@@ -53,8 +60,7 @@ static int fork_process(struct process_table *t, const struct process_event *ev)
 	struct process_entry *e;
 	uint64_t start_ticks = 0;
 
-	if (old && old->pub.start_ticks &&
-	    process_scan__is_same_start(old->pub.start_ticks, ev->time_ns))
+	if (old && is_known(old, ev))
 		start_ticks = old->pub.start_ticks;
 	else if (old && t->only)
 		process_table__untrack(t, ev->pid);

@@ -19,8 +19,9 @@
 
 #include "base/clock.h"
 
-/* A start time is cut to a tick of 10 ms, and a task may be preempted before its FORK record. */
-#define SAME_START_NS 30000000ULL
+/* A start time is cut to a tick of 10 ms, and the forking task may be preempted or throttled before
+ * the FORK record is written. */
+#define SAME_START_NS 200000000ULL
 
 bool process_scan__is_same_start(uint64_t start_ticks, uint64_t forked_ns)
 {
@@ -111,7 +112,6 @@ static int add_tid(pid_t tid, void *ctx)
 
 static int read_tids(struct process_entry *e, const struct proc_stat *st)
 {
-	bool leader_is_dead = st->state == 'Z' || st->state == 'X' || procfs__stat_is_exiting(st);
 	int err;
 
 	e->tids_cnt = 0;
@@ -124,7 +124,7 @@ static int read_tids(struct process_entry *e, const struct proc_stat *st)
 		if (err)
 			return err;
 	}
-	if (leader_is_dead)
+	if (procfs__stat_is_dead(st))
 		process_entry__remove_tid(e, e->pub.pid);
 	return 0;
 }

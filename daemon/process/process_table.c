@@ -6,6 +6,7 @@
 #include "process/process_table.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
 
@@ -344,11 +345,21 @@ const struct mapping *process__mapping(struct process_table *t, struct process *
 	return address_space__find(e->as, addr);
 }
 
+/* Asked at every EXIT of the host: must not read maps, nor take notice of whom nobody asked for. */
 bool process_table__is_gone(struct process_table *t, pid_t pid)
 {
-	struct process *p = process_table__find(t, pid);
+	struct process_entry *e;
+	struct proc_stat st;
 
-	return !p || p->exited;
+	if (pid <= 0)
+		return true;
+	rescan_if_wanted(t);
+	e = process_table__lookup(t, pid);
+	if (e)
+		return e->pub.exited;
+	if (kill(pid, 0) < 0 && errno == ESRCH)
+		return true;
+	return procfs__stat(pid, &st) < 0 || (st.threads_cnt <= 1 && procfs__stat_is_dead(&st));
 }
 
 size_t process_table__modules_cnt(const struct process_table *t)

@@ -106,9 +106,9 @@ bool procfs__stat_is_kernel_thread(const struct proc_stat *st)
 	return st->flags & PF_KTHREAD;
 }
 
-bool procfs__stat_is_exiting(const struct proc_stat *st)
+bool procfs__stat_is_dead(const struct proc_stat *st)
 {
-	return st->flags & PF_EXITING;
+	return st->state == 'Z' || st->state == 'X' || st->flags & PF_EXITING;
 }
 
 int procfs__start_ticks(pid_t pid, uint64_t *ret_ticks)

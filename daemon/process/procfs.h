@@ -36,7 +36,8 @@ int procfs__parse_maps_line(char *line, struct maps_line *ret);
 int procfs__stat(pid_t pid, struct proc_stat *ret);
 
 bool procfs__stat_is_kernel_thread(const struct proc_stat *st);
-bool procfs__stat_is_exiting(const struct proc_stat *st); /* of the leader alone */
+/* The leader, not necessarily its threads, has exited or is about to. */
+bool procfs__stat_is_dead(const struct proc_stat *st);
 
 /* Calls fn for each executable mapping, in address order, until it returns non-zero, which is
  * returned. 0 or -errno. */

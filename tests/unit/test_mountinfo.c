@@ -108,6 +108,9 @@ static void test_foreign_names(void **state)
 		assert_true(mountinfo__fs_is_foreign(foreign[i]));
 	for (size_t i = 0; i < sizeof(local) / sizeof(local[0]); i++)
 		assert_false(mountinfo__fs_is_foreign(local[i]));
+	assert_true(mountinfo__fs_is_pseudo("proc"));
+	assert_true(mountinfo__fs_is_pseudo("sysfs"));
+	assert_false(mountinfo__fs_is_pseudo("tmpfs"));
 }
 
 /* Both paths of the longest line the kernel can write, every byte escaped, still leave the type. */

@@ -159,6 +159,15 @@ static void test_scan_without_leader(void **state)
 	waitpid(pid, NULL, 0);
 }
 
+/* To be asked after is not to be known. */
+static void test_question_adds_nobody(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_false(process_table__is_gone(f->t, getpid()));
+	assert_null(process_table__lookup(f->t, getpid()));
+}
+
 static void test_zombie_is_gone(void **state)
 {
 	struct fixture *f = *state;
@@ -347,6 +356,7 @@ int main(void)
 		TEST(test_new_mapping_is_found),
 		TEST(test_other_process_is_not_asked),
 		TEST(test_scan_without_leader),
+		TEST(test_question_adds_nobody),
 		TEST(test_zombie_is_gone),
 		TEST(test_live_short_process),
 		TEST(test_live_one_module),

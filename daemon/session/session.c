@@ -196,16 +196,16 @@ static int prepare(struct session *s)
 {
 	int status, err;
 
-	raise_fd_limit();
-	status = check_kernel();
+	status = output_plan__make(&s->plan, s->opts, clock__real_ns());
+	if (!status)
+		status = check_kernel();
 	if (!status)
 		status = targets__resolve(&s->targets, s->opts);
-	if (!status)
-		status = output_plan__make(&s->plan, s->opts, clock__real_ns());
 	if (!status)
 		status = fork_command(s);
 	if (status)
 		return status;
+	raise_fd_limit(); /* COMMAND has been forked with the limit we were started with */
 	signal(SIGPIPE, SIG_IGN); /* a closed stdout is a failed write, reported as such */
 	err = cpu_list__read_online(&s->cpus);
 	if (err) {
@@ -383,6 +383,9 @@ int session__run(const struct options *opts, uint64_t started_ns)
 	};
 	int status;
 
+	log__set_level(opts->verbose ? LOG_LEVEL_DEBUG :
+		       opts->quiet   ? LOG_LEVEL_WARN :
+				       LOG_LEVEL_INFO);
 	progress__init(&s.progress, opts);
 	status = prepare(&s);
 	if (!status)

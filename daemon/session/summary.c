@@ -120,8 +120,6 @@ void summary__print_totals(const struct options *opts, const struct kind_run *ru
 		log_err("%s: accounts do not balance: %s is off by %" PRId64 "; please report this",
 			run->probe->name, identity, imbalance);
 	print_drops(a);
-	if (opts->quiet)
-		return;
 	log_info("%s: %.2f s at %u Hz on %zu CPUs: %" PRIu64 " samples, %" PRIu64
 		 " idle ticks, %" PRIu64 " lost",
 		 run->probe->name, SECONDS(duration_ns), opts->freq_hz, cpus_cnt, a->aggregated,

@@ -18,8 +18,9 @@
 
 struct node {
 	struct top_entry entry;
-	uint32_t object;      /* nameless code: its mapping's file + 1; 0: a function */
-	uint32_t seen_sample; /* the last sample counted in cum, + 1 */
+	const char *sort_name; /* what pprof shows, and so sorts by: "[[vdso]]" */
+	uint32_t object;       /* nameless code: its mapping's file + 1; 0: a function */
+	uint32_t seen_sample;  /* the last sample counted in cum, + 1 */
 	bool is_kept;
 };
 
@@ -40,8 +41,8 @@ struct graph {
 	size_t nodes_cnt, nodes_cap, edges_cnt, edges_cap;
 	struct id_table by_name, by_edge;
 	uint64_t seed;
-	uint32_t *of_function; /* node + 1, 0: not yet */
-	uint32_t *of_location; /* the same, for locations without lines */
+	uint32_t *of_function; /* node + 1; 0: not yet, or the function has no name */
+	uint32_t *of_location; /* the same, for what has no name at this location */
 	bool has_inlines;
 };
 
@@ -99,16 +100,21 @@ static const char *module_name(struct graph *g, uint32_t mapping)
 }
 
 /* "[libc.so.6]", but "[vdso]" and "[JIT]" as they are. */
-static const char *object_name(struct graph *g, const char *module)
+static int name_object(struct graph *g, struct node *node)
 {
+	const char *module = node->entry.module;
 	size_t len = strlen(module);
 	char *name;
 
-	if (!len)
-		return "<unknown>";
-	if (module[0] == '[' && module[len - 1] == ']')
-		return module;
-	return asprintf(&name, "[%s]", module) < 0 ? NULL : own_string(g->table, name);
+	if (!len) {
+		node->sort_name = node->entry.name = "<unknown>";
+		return 0;
+	}
+	if (asprintf(&name, "[%s]", module) < 0)
+		return -ENOMEM;
+	node->sort_name = own_string(g->table, name);
+	node->entry.name = module[0] == '[' && module[len - 1] == ']' ? module : node->sort_name;
+	return node->sort_name ? 0 : -ENOMEM;
 }
 
 static bool node_equal(const void *ctx, uint32_t id, const void *key)
@@ -130,10 +136,9 @@ static int find_node(struct graph *g, struct node *node, uint32_t mapping, uint3
 	if (*ret)
 		return 0;
 	node->entry.module = module_name(g, mapping);
-	if (node->object && node->entry.module)
-		node->entry.name = object_name(g, node->entry.module);
-	if (!node->entry.module || !node->entry.name || g->nodes_cnt >= UINT32_MAX - 1 ||
-	    id_table__reserve(&g->by_name) ||
+	node->sort_name = node->entry.name;
+	if (!node->entry.module || (node->object && name_object(g, node)) ||
+	    g->nodes_cnt >= UINT32_MAX - 1 || id_table__reserve(&g->by_name) ||
 	    array__reserve(g->nodes, g->nodes_cap, g->nodes_cnt + 1))
 		return -ENOMEM;
 	g->nodes[g->nodes_cnt++] = *node;
@@ -160,35 +165,53 @@ static int find_function_node(struct graph *g, const struct profile_function *f,
 	if (!node.entry.name || (owned && !own_string(g->table, owned)))
 		return -ENOMEM;
 	if (!*node.entry.name)
-		return find_object_node(g, mapping, ret);
+		return 0;
 	return find_node(g, &node, mapping, ret);
+}
+
+static int make_location_nodes(struct graph *g, size_t i)
+{
+	const struct profile_location *l = &g->p->locations[i];
+	bool has_nameless = !l->lines_cnt;
+	size_t k;
+	int err;
+
+	for (k = 0; k < l->lines_cnt; k++) {
+		uint32_t id = l->lines[k].function, *node = &g->of_function[id - 1];
+
+		if (*node)
+			continue;
+		err = find_function_node(g, &g->p->functions[id - 1], l->mapping, node);
+		if (err)
+			return err;
+		has_nameless |= !*node;
+	}
+	g->has_inlines |= l->lines_cnt > 1;
+	return has_nameless ? find_object_node(g, l->mapping, &g->of_location[i]) : 0;
 }
 
 static int make_nodes(struct graph *g)
 {
 	const struct profile *p = g->p;
-	size_t i, k;
+	size_t i;
 	int err = 0;
 
 	g->of_function = calloc(p->functions_cnt + 1, sizeof(*g->of_function));
 	g->of_location = calloc(p->locations_cnt + 1, sizeof(*g->of_location));
 	if (!g->of_function || !g->of_location)
 		return -ENOMEM;
-	for (i = 0; !err && i < p->locations_cnt; i++) {
-		const struct profile_location *l = &p->locations[i];
-
-		g->has_inlines |= l->lines_cnt > 1;
-		if (!l->lines_cnt)
-			err = find_object_node(g, l->mapping, &g->of_location[i]);
-		for (k = 0; !err && k < l->lines_cnt; k++) {
-			uint32_t *node = &g->of_function[l->lines[k].function - 1];
-
-			if (!*node)
-				err = find_function_node(g, &p->functions[l->lines[k].function - 1],
-							 l->mapping, node);
-		}
-	}
+	for (i = 0; !err && i < p->locations_cnt; i++)
+		err = make_location_nodes(g, i);
 	return err;
+}
+
+/* The node of a line; without one, of the location's file. */
+static uint32_t frame_node(const struct graph *g, uint32_t location,
+			   const struct profile_line *line)
+{
+	uint32_t node = line ? g->of_function[line->function - 1] : 0;
+
+	return (node ?: g->of_location[location - 1]) - 1;
 }
 
 /* Calls fn for every frame of a sample, the root first. */
@@ -202,10 +225,9 @@ static void walk_frames(struct graph *g, const struct profile_sample *s, frame_f
 		const struct profile_location *l = &g->p->locations[id - 1];
 
 		if (!l->lines_cnt)
-			fn(g, g->of_location[id - 1] - 1, false, ctx);
+			fn(g, frame_node(g, id, NULL), false, ctx);
 		for (k = l->lines_cnt; k > prune__first_line(g->prune, id); k--)
-			fn(g, g->of_function[l->lines[k - 1].function - 1] - 1, k != l->lines_cnt,
-			   ctx);
+			fn(g, frame_node(g, id, &l->lines[k - 1]), k != l->lines_cnt, ctx);
 	}
 }
 
@@ -349,19 +371,27 @@ static int compare_values(int64_t a, int64_t b)
 	return x == y ? 0 : x > y ? -1 : 1;
 }
 
+/* Code of two files with one basename, by path; a function first. */
+static int compare_objects(const struct profile *p, uint32_t a, uint32_t b)
+{
+	if (!a || !b)
+		return (a != 0) - (b != 0);
+	return strcmp(profile__str(p, a - 1), profile__str(p, b - 1));
+}
+
 static int compare_nodes(const void *a_, const void *b_, void *ctx)
 {
 	const struct graph *g = ((void **)ctx)[0];
 	enum top_order order = *(const enum top_order *)((void **)ctx)[1];
-	const struct top_entry *a = &g->nodes[*(const uint32_t *)a_].entry;
-	const struct top_entry *b = &g->nodes[*(const uint32_t *)b_].entry;
-	int by_flat = compare_values(a->flat, b->flat), by_cum = compare_values(a->cum, b->cum);
+	const struct node *a = &g->nodes[*(const uint32_t *)a_];
+	const struct node *b = &g->nodes[*(const uint32_t *)b_];
+	int by_flat = compare_values(a->entry.flat, b->entry.flat);
+	int by_cum = compare_values(a->entry.cum, b->entry.cum);
 
 	return (order == TOP_BY_CUM ? by_cum : by_flat) ?:
-	       strcmp(a->name, b->name) ?:
+	       strcmp(a->sort_name, b->sort_name) ?:
 	       (order == TOP_BY_CUM ? by_flat : by_cum) ?:
-	       /* Only code of two files with one basename comes here. */
-	       (*(const uint32_t *)a_ < *(const uint32_t *)b_ ? -1 : 1);
+	       compare_objects(g->p, a->object, b->object);
 }
 
 /* The sum of all samples; of those of the base only, where the profile is a difference. */

@@ -51,7 +51,9 @@ static int open_directory(const char *path, const char **ret_name)
 	if (!dir)
 		return -ENOMEM;
 	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
+	if (fd < 0)
+		return -errno;
+	return fd;
 }
 
 /* What a rename would replace must be a regular file or nothing: no device, no FIFO. */

@@ -15,6 +15,7 @@
 #include <cmocka.h>
 #include "base/array.h"
 #include "base/file.h"
+#include "base/gzip.h"
 #include "export/export.h"
 
 #define TICK_NS 10101010
@@ -182,6 +183,35 @@ static inline void assert_golden(const char *name, const struct buf *got)
 	assert_int_equal(file__read(path, 1 << 20, &want), 0);
 	if (got->len != want.len || memcmp(got->data, want.data, want.len))
 		fail_msg("%s differs; it should be:\n%.*s", path, (int)got->len, got->data);
+}
+
+/* --- pprof, there and back -------------------------------------------------------------------- */
+
+static inline struct buf encode(const struct profile *p)
+{
+	struct buf out = BUF_INIT;
+
+	assert_int_equal(pprof__encode(p, &out), 0);
+	return out;
+}
+
+static inline struct buf inflate(const struct buf *gz)
+{
+	struct buf out = BUF_INIT;
+
+	assert_int_equal(gzip__decompress(gz->data, gz->len, 1 << 24, &out), 0);
+	return out;
+}
+
+static inline struct profile *decode(const void *data, size_t len)
+{
+	struct profile *p = NULL;
+	const char *why = "untouched";
+
+	if (pprof__decode(data, len, &p, &why))
+		fail_msg("not decoded: %s", why);
+	assert_null(why);
+	return p;
 }
 
 #endif

@@ -23,7 +23,7 @@ struct line_reader *line_reader__open(const char *path, int *ret_err)
 	r->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	if (r->fd < 0) {
 		*ret_err = -errno;
-		free(r);
+		line_reader__free(r);
 		return NULL;
 	}
 	return r;
@@ -33,7 +33,8 @@ void line_reader__free(struct line_reader *r)
 {
 	if (!r)
 		return;
-	close(r->fd);
+	if (r->fd >= 0)
+		close(r->fd);
 	free(r);
 }
 

@@ -245,27 +245,33 @@ static int scan_pid(pid_t pid, void *ctx)
 	return err == -ENOMEM ? err : 0;
 }
 
+static int scan_tracked(struct process_table *t)
+{
+	struct pid_mark *m = NULL, *next = NULL;
+	int err;
+
+	HASH_ITER (hh, t->tracked, m, next) {
+		err = scan_pid(m->pid, t);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
 int process_table__scan(struct process_table *t)
 {
-	struct process_entry *e, *tmp;
-	int err = 0;
+	struct process_entry *e = NULL, *tmp = NULL;
+	int err;
 
 	t->scan_seq++;
 	t->scanned_ns = clock__mono_ns();
 	t->rescan_wanted = false;
-	if (t->only && !t->follow_children) {
-		struct pid_mark *m, *next;
-
-		HASH_ITER (hh, t->tracked, m, next) {
-			err = scan_pid(m->pid, t);
-			if (err)
-				return err;
-		}
-	} else {
+	if (t->only && !t->follow_children)
+		err = scan_tracked(t);
+	else
 		err = procfs__each_pid(scan_pid, t);
-		if (err)
-			return err;
-	}
+	if (err)
+		return err;
 	HASH_ITER (hh, t->by_pid, e, tmp) {
 		if (e->scan_seq != t->scan_seq)
 			process_table__mark_gone(t, e);

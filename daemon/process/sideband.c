@@ -176,17 +176,28 @@ static int open_rings(struct sideband *s, const int *cpus, size_t cpus_cnt)
 	return 0;
 }
 
-int sideband__open(struct sideband **ret, const int *cpus, size_t cpus_cnt)
+static struct sideband *new_sideband(size_t cpus_cnt)
 {
-	_cleanup_(sideband__freep) struct sideband *s = calloc(1, sizeof(*s));
-	int err;
+	struct sideband *s = calloc(1, sizeof(*s));
 
 	if (!s)
-		return -ENOMEM;
+		return NULL;
 	s->page_bytes = (size_t)sysconf(_SC_PAGESIZE);
 	s->ring_bytes = choose_ring_bytes(cpus_cnt);
 	s->scratch = malloc(SIDEBAND_RECORD_MAX);
-	if (!s->scratch)
+	if (!s->scratch) {
+		sideband__free(s);
+		return NULL;
+	}
+	return s;
+}
+
+int sideband__open(struct sideband **ret, const int *cpus, size_t cpus_cnt)
+{
+	_cleanup_(sideband__freep) struct sideband *s = new_sideband(cpus_cnt);
+	int err;
+
+	if (!s)
 		return -ENOMEM;
 	err = open_rings(s, cpus, cpus_cnt);
 	/* EPERM of mmap: without CAP_IPC_LOCK, and others have used up what may be locked. */

@@ -22,9 +22,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "process/process.h"
 #include "process/process_table.h"
 #include "process/sideband.h"
+
+#define GONE_PID 5000001 /* above what any kernel hands out */
 
 struct fixture {
 	struct process_table *t;
@@ -88,6 +91,75 @@ static void test_new_mapping_is_found(void **state)
 	assert_int_equal(process__mapping(f->t, p, (uint64_t)(uintptr_t)code)->module->kind,
 			 MODULE_JIT);
 	munmap(code, 4096);
+}
+
+/* A scan leaves maps for later; a child that is gone before it is asked for still has its parent's.
+ */
+static void test_fork_of_unread_parent(void **state)
+{
+	struct fixture *f = *state;
+	struct process_event ev = { .time_ns = 1,
+				    .kind = PROCESS_EVENT_FORK,
+				    .pid = GONE_PID,
+				    .tid = GONE_PID,
+				    .ppid = getpid() };
+	struct process *p;
+
+	assert_int_equal(process_table__scan(f->t), 0);
+	assert_true(process_table__lookup(f->t, getpid())->unread);
+	assert_int_equal(process_table__apply(f->t, &ev), 0);
+	ev.kind = PROCESS_EVENT_EXIT;
+	assert_int_equal(process_table__apply(f->t, &ev), 0);
+	p = process_table__find(f->t, GONE_PID);
+	assert_non_null(p);
+	assert_true(p->exited);
+	assert_non_null(
+		process__mapping(f->t, p, (uint64_t)(uintptr_t)&test_fork_of_unread_parent));
+}
+
+/* A pid that /proc does not know is not looked for again within the second. */
+static void test_missing_is_remembered(void **state)
+{
+	struct fixture *f = *state;
+	struct pid_mark *m;
+
+	assert_null(process_table__find(f->t, GONE_PID));
+	assert_int_equal(HASH_COUNT(f->t->missing), 1);
+	m = f->t->missing;
+	assert_int_equal(m->pid, GONE_PID);
+	assert_in_range(m->until_ns, clock__mono_ns(), clock__mono_ns() + NSEC_PER_SEC);
+	/* The mark of somebody who is there is believed as long as it holds. */
+	HASH_DEL(f->t->missing, m);
+	m->pid = getpid();
+	HASH_ADD_INT(f->t->missing, pid, m);
+	assert_null(process_table__find(f->t, getpid()));
+	m->until_ns = 0;
+	assert_non_null(process_table__find(f->t, getpid()));
+}
+
+/* The vDSO is elsewhere: an exec happened that no event has told yet. */
+static void test_other_image_is_not_taken(void **state)
+{
+	struct fixture *f = *state;
+	struct process *p = process_table__find(f->t, getpid());
+	uint64_t code = (uint64_t)(uintptr_t)&test_scan_finds_us;
+	struct process_entry *e = process_entry__of(p);
+	struct mapping vdso = { 0 };
+
+	for (size_t i = 0; i < address_space__cnt(e->as); i++)
+		if (address_space__get(e->as, i)->module->kind == MODULE_VDSO)
+			vdso = *address_space__get(e->as, i);
+	if (!vdso.module) {
+		print_message("[  SKIPPED ] no vDSO\n");
+		skip();
+	}
+	address_space__unref(take_ptr(e->as));
+	vdso.start -= 0x1000000;
+	vdso.end -= 0x1000000;
+	assert_int_equal(address_space__add(&e->as, &vdso), 0);
+	e->maps_read_ns = 0;
+	assert_null(process__mapping(f->t, p, code));
+	assert_int_equal(address_space__cnt(e->as), 1);
 }
 
 /* A process that is not the one we knew is not asked for its maps. */
@@ -155,6 +227,52 @@ static void test_scan_without_leader(void **state)
 	assert_false(p->exited);
 	assert_non_null(process__mapping(f->t, p, (uint64_t)(uintptr_t)&test_scan_without_leader));
 	assert_non_null(process__executable(f->t, p));
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+/* Known by one COMM record only: its first EXIT is not its last. */
+static void test_exit_of_half_known(void **state)
+{
+	struct fixture *f = *state;
+	struct process_event ev = { .time_ns = 1, .kind = PROCESS_EVENT_COMM, .comm = "x" };
+	pid_t pid = fork_child_without_leader();
+
+	assert_true(pid > 0);
+	wait_for_state(pid, 'Z');
+	ev.pid = ev.tid = pid;
+	assert_int_equal(process_table__apply(f->t, &ev), 0);
+	ev.kind = PROCESS_EVENT_EXIT;
+	assert_int_equal(process_table__apply(f->t, &ev), 0);
+	assert_false(process_table__lookup(f->t, pid)->pub.exited);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+/* The FORK of a target found by the scan is told late: still the target. Another one later is not.
+ */
+static void test_target_and_its_fork(void **state)
+{
+	struct process_event ev = { .kind = PROCESS_EVENT_FORK, .ppid = getpid() };
+	struct process_table *t;
+	pid_t pid;
+
+	ev.time_ns = clock__mono_ns();
+	pid = fork();
+	if (pid == 0) {
+		pause();
+		_exit(0);
+	}
+	ev.pid = ev.tid = pid;
+	t = process_table__new(&pid, 1, false);
+	assert_non_null(t);
+	assert_int_equal(process_table__scan(t), 0);
+	assert_int_equal(process_table__apply(t, &ev), 0);
+	assert_non_null(process_table__lookup(t, pid));
+	ev.time_ns += 10 * NSEC_PER_SEC;
+	assert_int_equal(process_table__apply(t, &ev), 0);
+	assert_null(process_table__lookup(t, pid));
+	process_table__free(t);
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
 }
@@ -335,6 +453,7 @@ static void test_live_scan_between(void **state)
 	assert_int_equal(process_table__scan(f->t), 0);
 	ticks = process_table__find(f->t, pid)->start_ticks;
 	apply_sorted(s, f->t);
+	assert_int_equal(process_table__lookup(f->t, pid)->pub.start_ticks, ticks);
 	p = process_table__find(f->t, pid);
 	assert_non_null(p);
 	assert_string_equal(p->comm, "gated");
@@ -354,8 +473,13 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_scan_finds_us),
 		TEST(test_new_mapping_is_found),
+		TEST(test_fork_of_unread_parent),
+		TEST(test_missing_is_remembered),
+		TEST(test_other_image_is_not_taken),
 		TEST(test_other_process_is_not_asked),
 		TEST(test_scan_without_leader),
+		TEST(test_exit_of_half_known),
+		TEST(test_target_and_its_fork),
 		TEST(test_question_adds_nobody),
 		TEST(test_zombie_is_gone),
 		TEST(test_live_short_process),

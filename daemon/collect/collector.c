@@ -14,8 +14,8 @@
 #include "cprofd.skel.h"
 
 #define RING_MIN_BYTES    (1U << 20)
-#define RING_MAX_BYTES    (16U << 20)
-#define RING_SECONDS      2 /* of samples of RING_SAMPLE_BYTES that fit without a reader */
+#define RING_MAX_BYTES    (8U << 20)
+#define RING_SECONDS      1 /* of samples of RING_SAMPLE_BYTES that fit without a reader */
 #define RING_SAMPLE_BYTES 600
 #define FOLLOW_TGIDS_MAX  32768 /* kernel.pid_max as shipped */
 

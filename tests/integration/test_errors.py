@@ -106,7 +106,10 @@ def test_cgroup_that_is_none(tmp_path, path):
 
 
 def unprivileged(directory, *setpriv):
-    argv = ["setpriv", *setpriv, directory / "cprofd", "--cpu", "1s", "-o", directory / "x.pb.gz"]
+    out = directory / "out"
+    out.mkdir()
+    out.chmod(0o777)
+    argv = ["setpriv", *setpriv, directory / "cprofd", "--cpu", "1s", "-o", out / "x.pb.gz"]
     result = run(*argv)
     check_sane(result.err)
     return result

@@ -30,10 +30,10 @@ def test_idle_is_counted_and_not_shown(tmp_path):
 
 @pytest.fixture
 def overflown(tmp_path):
-    """A profile of a run that was stopped so long that the ring must overflow."""
+    """A profile of large records, of a run that was stopped so long that the ring overflows."""
     path = tmp_path / "cpu.pb.gz"
-    argv = ["--cpu", "9s", "-F", "4999", "--strict", "1", "-o", path]
-    with Workload("deep", "60", "4"), Started(*argv) as running:
+    argv = ["--cpu", "8s", "-F", "4999", "--strict", "1", "-o", path]
+    with Workload("recurse", "200", "4"), Started(*argv) as running:
         running.wait_attached()
         os.kill(running.pid, signal.SIGSTOP)
         time.sleep(6)

@@ -42,6 +42,17 @@ def test_twenty_frames(tmp_path):
     assert whole >= 95.0, f"{whole:.1f} % of the stacks hold all {len(chain)} frames"
 
 
+def test_deeper_than_what_is_kept(tmp_path):
+    """The innermost frames are there, and that the rest is missing is said."""
+    with Workload("recurse", "1000") as recurse:
+        profile = record(tmp_path, "--pid", recurse.pid, seconds=1)
+    for sample in profile.samples:
+        assert sample.frames[-1].name.startswith("[truncated: "), sample.names[-3:]
+        assert sample.frames[-1].is_synthetic
+    assert profile.share(lambda s: s.names.count("recurse") > 100) >= 97
+    assert "main" not in profile.functions()
+
+
 def test_threads_carry_their_names(tmp_path):
     with Workload("threads") as threads:
         profile = record(tmp_path, "--pid", threads.pid)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness import (
+    CPROFD,
     WORKLOADS,
     Started,
     Workload,
@@ -59,11 +60,11 @@ def test_storm_of_short_processes(tmp_path):
     named = sum(s.values[0] for s in own if "storm_spin" in s.names)
     total = sum(s.values[0] for s in own)
     assert total > 0 and named >= 0.99 * total, f"{named} of {total} in storm_spin"
-    # What else ran there lies in Debian's stripped loader and libc, and is known to lie there.
+    # What else ran there lies in Debian's stripped loader and libc or in the PLT, and is known to.
     elsewhere = {
         s.frames[0].name for s in profile.samples if is_child(s) and not s.frames[0].is_named
     }
-    assert elsewhere <= {"[ld-linux-x86-64.so.2]", "[libc.so.6]"}, elsewhere
+    assert elsewhere <= {"[ld-linux-x86-64.so.2]", "[libc.so.6]", "[storm_child]"}, elsewhere
 
 
 def test_exec_in_place(tmp_path):
@@ -267,19 +268,17 @@ def test_cpu_going_offline_and_back(tmp_path, knob):
 
 def test_nothing_stays_behind(tmp_path, burn):
     """Processes, files: after a run there is what was there before."""
-    before = {p.name for p in Path("/proc").iterdir() if p.name.isdigit()}
     record(tmp_path, "--pid", burn.pid, seconds=1)
-    time.sleep(0.2)
-    left = [
-        p for p in Path("/proc").iterdir()
-        if p.name.isdigit() and p.name not in before and b"cprofd" in read_cmdline(p)
-    ]
-    assert not left, [read_cmdline(p) for p in left]
+    wait_until(lambda: not processes_of(CPROFD), what="no process of ours is left")
     assert os.listdir(tmp_path) == ["cpu.pb.gz"]
 
 
-def read_cmdline(process):
-    try:
-        return (process / "cmdline").read_bytes()
-    except OSError:
-        return b""
+def processes_of(program):
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if os.readlink(entry / "exe") == str(program):
+                found.append(entry.name)
+        except OSError:
+            continue  # ended meanwhile
+    return found

@@ -216,7 +216,7 @@ def test_interrupt_ends_early_and_writes(tmp_path, burn):
     profile = pprof_reader.read(path)
     check_accounting(profile)
     assert 0.5e9 < profile.duration_ns < 10e9, "the duration is that of the window as it was"
-    assert profile.total() > 50
+    assert profile.total() > 10
 
 
 def test_terminate_ends_early_and_writes(tmp_path, burn):

@@ -133,7 +133,8 @@ int process_table__apply(struct process_table *t, const struct process_event *ev
  */
 struct process *process_table__find(struct process_table *t, pid_t pid);
 
-/* The executable mapping that covers addr, or NULL. Reads /proc/PID/maps again, at most once per
+/* The executable mapping that covers addr, or NULL. After an exec those of the old image still
+ * count until an address of the new one is asked for. Reads /proc/PID/maps again, at most once per
  * process and second, when nothing covers the address. Valid until the next apply, scan or find. */
 const struct mapping *process__mapping(struct process_table *t, struct process *p, uint64_t addr);
 

@@ -106,7 +106,8 @@ static int apply_exec(struct process_table *t, const struct process_event *ev)
 
 	if (!e)
 		return -ENOMEM;
-	address_space__unref(take_ptr(e->as));
+	address_space__unref(e->before_exec);
+	e->before_exec = take_ptr(e->as);
 	e->executable = NULL;
 	e->executable_asked = false;
 	e->unread = false; /* whatever was missed before is gone too */

@@ -106,6 +106,7 @@ void process_table__drop(struct process_table *t, struct process_entry *e)
 	unlink_gone(t, e);
 	HASH_DEL(t->by_pid, e);
 	address_space__unref(e->as);
+	address_space__unref(e->before_exec);
 	free(e->tids);
 	free(e);
 }
@@ -335,6 +336,11 @@ const struct mapping *process__mapping(struct process_table *t, struct process *
 	const struct mapping *m = address_space__find(e->as, addr);
 	uint64_t now_ns;
 
+	if (m) {
+		address_space__unref(take_ptr(e->before_exec));
+		return m;
+	}
+	m = address_space__find(e->before_exec, addr);
 	if (m || e->pub.exited)
 		return m;
 	now_ns = clock__mono_ns();

@@ -15,6 +15,9 @@
 struct process_entry {
 	struct process pub; /* first: the public pointer is the entry's */
 	struct address_space *as;
+	/* Of the image that called exec, until the new one is seen to run: the kernel's samples
+	 * from inside execve still have its registers. */
+	struct address_space *before_exec;
 	struct module *executable; /* borrowed; NULL: not known yet */
 	bool executable_asked;     /* of /proc, in vain */
 	pid_t *tids;               /* ascending; the threads that are alive */

@@ -161,9 +161,13 @@ static void test_exec_replaces(void **state)
 	p = process_table__find(f->t, P);
 	assert_int_equal(p->execs, 2);
 	assert_string_equal(p->comm, "second");
-	assert_string_equal(path_at(f, P, 0x1000), "nothing");
 	assert_null(process__executable(f->t, p));
+	/* Still inside execve, with the registers of who called it. */
+	assert_string_equal(path_at(f, P, 0x2fff), "/bin/first");
 	mmap_(f, P, 0x1000, 0x2000, "/bin/second", 2);
+	assert_string_equal(path_at(f, P, 0x2fff), "/bin/first");
+	assert_string_equal(path_at(f, P, 0x1000), "/bin/second");
+	assert_string_equal(path_at(f, P, 0x2fff), "nothing");
 	mmap_(f, P, 0x5000, 0x6000, "/lib/ld.so", 3);
 	assert_string_equal(process__executable(f->t, p)->path, "/bin/second");
 	/* The threads died by the exec: whether or when their EXIT comes does not matter. */

@@ -15,6 +15,7 @@
 #include "profile/shown_name.h"
 
 #define EXPRESSION_MAX_BYTES 4096
+#define REPEATED_GROUPS_MAX  4
 
 enum cut {
 	CUT_NOTHING = 0,
@@ -40,17 +41,47 @@ static void expressions_done(struct expressions *e)
 		regfree(&e->keep);
 }
 
-/* "(?:" becomes "(". False: the cost of matching it has no bound. */
+/* "[^]x]": where the set that begins at re ends, on its last character. */
+static const char *end_of_set(const char *re)
+{
+	const char *c = re + 1;
+
+	if (*c == '^')
+		c++;
+	if (*c == ']')
+		c++;
+	c += strcspn(c, "]");
+	return *c ? c : NULL;
+}
+
+/* Character classes of letters are the only escapes that are no punctuation. */
+static bool is_plain_escape(char c)
+{
+	return ispunct((unsigned char)c) ? !strchr("<>`'", c) : c && strchr("wWsS", c);
+}
+
+/*
+ * "(?:" becomes "(". False for what makes glibc build automata of unbounded size: intervals and
+ * nested "(…)+" are expanded by copying, back-references and anchors inside defeat its sharing.
+ */
 static bool translate(const char *re, struct buf *out)
 {
+	unsigned int repeated_groups = 0;
+
 	buf__puts(out, "^(");
 	for (; *re; re++) {
-		if (*re == '{' || (*re == '\\' && isdigit((unsigned char)re[1])))
+		const char *start = re;
+
+		if (strchr("{^$", *re))
 			return false;
-		buf__putc(out, *re);
-		if (*re == '\\' && re[1])
-			buf__putc(out, *++re);
-		else if (*re == '(' && re[1] == '?' && re[2] == ':')
+		if (*re == ')' && re[1] == '+' && ++repeated_groups > REPEATED_GROUPS_MAX)
+			return false;
+		if (*re == '\\' && !is_plain_escape(*++re))
+			return false;
+		if (*re == '[' && re == start && !(re = end_of_set(re)))
+			return false;
+		buf__append(out, start, (size_t)(re - start) + 1);
+		if (*re == '(' && re == start && re[1] == '?' && re[2] == ':')
 			re += 2;
 	}
 	buf__puts(out, ")$");

@@ -17,23 +17,21 @@ static bool looks_like_cpp(const char *name)
 /* Cuts every outermost "open … close" out of name; stops at a close without an open. */
 static void cut_brackets(char *name, char open, char close)
 {
-	char *first = name, *c = name;
+	char *out = name, *first = name;
+	const char *c;
 	size_t depth = 0;
 
-	while (*c) {
+	for (c = name; *c; c++) {
+		if (*c == close && !depth)
+			break;
 		if (*c == open && !depth++)
-			first = c;
-		if (*c == close) {
-			if (!depth)
-				return;
-			if (!--depth) {
-				memmove(first, c + 1, strlen(c + 1) + 1);
-				c = first;
-				continue;
-			}
-		}
-		c++;
+			first = out;
+		if (*c == close && !--depth)
+			out = first;
+		else
+			*out++ = *c;
 	}
+	memmove(out, c, strlen(c) + 1);
 }
 
 const char *shown_name__get(const struct profile *p, const struct profile_function *f,

@@ -235,6 +235,33 @@ static void test_random_round_trips(void **state)
 	}
 }
 
+/* What Go's runtime/pprof wrote (tests/integration/write_profiles.go) loses nothing. */
+static void test_go_round_trips(void **state)
+{
+	static const struct {
+		const char *path;
+		size_t sample_types_cnt, samples_cnt;
+	} files[] = {
+		{ "tests/golden/go_cpu.pb.gz", 2, 27 },
+		{ "tests/golden/go_heap.pb.gz", 4, 123 }, /* 124, two of them equal */
+	};
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(files); i++) {
+		_cleanup_buf_ struct buf file = BUF_INIT;
+		_cleanup_(profile__freep) struct profile *p = NULL, *q = NULL;
+		_cleanup_buf_ struct buf gz = BUF_INIT;
+
+		assert_int_equal(file__read(files[i].path, 1 << 20, &file), 0);
+		p = decode(file.data, file.len);
+		assert_int_equal(p->sample_types_cnt, files[i].sample_types_cnt);
+		assert_int_equal(p->samples_cnt, files[i].samples_cnt);
+		assert_int_equal(pprof__encode(p, &gz), 0);
+		q = decode(gz.data, gz.len);
+		assert_same_profile(p, q);
+	}
+}
+
 /* What every reader relies on, looked at through protobuf-c alone. */
 static void test_wire_contract(void **state)
 {
@@ -295,6 +322,7 @@ int main(void)
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_escaping_is_stable),
 		cmocka_unit_test(test_random_round_trips),
+		cmocka_unit_test(test_go_round_trips),
 		cmocka_unit_test(test_wire_contract),
 		cmocka_unit_test(test_encoders_table),
 	};

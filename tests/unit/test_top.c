@@ -290,10 +290,48 @@ static void test_drop_frames(void **state)
 	top__free(t);
 }
 
+/* The forms people use. */
+static void test_good_expressions(void **state)
+{
+	static const struct {
+		const char *expression, *match, *other;
+	} cases[] = {
+		{ "(?:__libc_)?(?:m|c|re)alloc", "__libc_calloc", "__libc_free" },
+		{ "operator new(\\[\\])?", "operator new[]", "operator new_x" },
+		{ "[^]a]+", "bcd", "bad" },
+		{ "[(?:]x", "?x", "yx" },
+		{ "a\\.b", "a.b", "axb" },
+		{ "(a|b)+c", "abc", "ac?" },
+		{ "\\w+_impl", "x1_impl", "x-_impl" },
+	};
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_(profile__freep) struct profile *p = new_profile();
+		uint32_t match = add_function(p, cases[i].match, "", "");
+		uint32_t other = add_function(p, cases[i].other, "", "");
+		struct profile_line line = { .function = match };
+		_cleanup_(prune__freep) struct prune *pr = NULL;
+		uint32_t a = add_location(p, 0, 1), b = add_location(p, 0, 2);
+
+		assert_int_equal(profile__set_lines(p, a, &line, 1), 0);
+		line.function = other;
+		assert_int_equal(profile__set_lines(p, b, &line, 1), 0);
+		p->drop_frames = str(p, cases[i].expression);
+		ADD(p, 1, a, b);
+		assert_int_equal(prune__new(p, &pr), 0);
+		assert_non_null(pr);
+		if (prune__first_location(pr, &p->samples[0]) != 1)
+			fail_msg("%s", cases[i].expression);
+	}
+}
+
 /* Expressions that do not compile, or whose cost has no bound, drop nothing. */
 static void test_bad_expressions(void **state)
 {
-	static const char *const bad[] = { "", "(", "a{1,255}", "(a)\\1", "*" };
+	static const char *const bad[] = { "",     "(",  "a{1,255}", "(a)\\1",
+					   "a|^b", "a$", "\\b",      "((((((a+)+)+)+)+)+)",
+					   "[a",   "a\\" };
 	_cleanup_(profile__freep) struct profile *p = new_profile();
 	_cleanup_free_ char *longest = calloc(1, 5001);
 	struct prune *pr;
@@ -303,14 +341,21 @@ static void test_bad_expressions(void **state)
 	for (i = 0; i < ARRAY_SIZE(bad); i++) {
 		p->drop_frames = str(p, bad[i]);
 		assert_int_equal(prune__new(p, &pr), 0);
-		if (strcmp(bad[i], "*"))
-			assert_null(pr);
-		prune__free(pr);
+		assert_null(pr);
 	}
 	memset(longest, 'a', 5000);
 	p->drop_frames = str(p, longest);
 	assert_int_equal(prune__new(p, &pr), 0);
 	assert_null(pr);
+	/* As long and as nested as it may be: in no time. */
+	memset(longest, '(', 1000);
+	memset(longest + 1000, 'a', 1000);
+	memset(longest + 2000, ')', 1000);
+	longest[3000] = '\0';
+	p->drop_frames = str(p, longest);
+	assert_int_equal(prune__new(p, &pr), 0);
+	assert_non_null(pr);
+	prune__free(pr);
 	assert_int_equal(prune__first_location(NULL, &p->samples[0]), 0);
 	assert_int_equal(prune__first_line(NULL, 1), 0);
 	p->drop_frames = str(p, "a");
@@ -385,6 +430,7 @@ int main(void)
 		cmocka_unit_test(test_shown_names),
 		cmocka_unit_test(test_shown_names_are_merged),
 		cmocka_unit_test(test_drop_frames),
+		cmocka_unit_test(test_good_expressions),
 		cmocka_unit_test(test_bad_expressions),
 		cmocka_unit_test(test_total_of_a_difference),
 		cmocka_unit_test(test_empty),

@@ -297,7 +297,7 @@ static void hide_addresses(struct profile *p, const struct batch *b)
 		p->locations[b->locations[i] - 1].address = 0;
 }
 
-static int resolve_kernel(struct naming *n, struct profile *p, uint32_t provisional,
+static int resolve_kernel(struct naming_stats *stats, struct profile *p, uint32_t provisional,
 			  const struct batch *b, struct symbolizer *symbolizer)
 {
 	struct worker_reply reply = { 0 };
@@ -307,7 +307,7 @@ static int resolve_kernel(struct naming *n, struct profile *p, uint32_t provisio
 	err = symbolizer__kernel(symbolizer, b->addresses, b->cnt, &reply);
 	if (err)
 		return err;
-	n->status[reply.status]++;
+	stats->status[reply.status]++;
 	if (!reply.symbols_cnt)
 		hide_addresses(p, b);
 	ids = calloc(reply.modules_cnt + 1, sizeof(*ids));
@@ -324,31 +324,33 @@ static bool is_replaced(const struct module *m, const struct worker_reply *r)
 				   memcmp(m->build_id, r->build_id, m->build_id_len) != 0);
 }
 
-static int apply_file(struct naming *n, struct profile *p, const struct provisional_mapping *pm,
-		      const struct batch *b, const struct worker_reply *reply)
+static int apply_file(struct naming_stats *stats, struct profile *p,
+		      const struct provisional_mapping *pm, const struct batch *b,
+		      const struct worker_reply *reply)
 {
 	uint32_t ids[WORKER_SEGMENTS_MAX] = { 0 };
 	int err;
 
-	n->status[reply->status]++;
+	stats->status[reply->status]++;
 	if (reply->status != PARSE_OK && reply->status != PARSE_NO_SYMBOLS)
 		return 0;
 	if (is_replaced(pm->module, reply)) {
-		n->modules_replaced++;
+		stats->replaced++;
 		return 0;
 	}
 	err = file_mappings(p, pm->mapping, reply, ids);
 	return err ?: apply_symbols(p, b, reply, ids, reply->segments_cnt);
 }
 
-static int resolve_module(struct naming *n, struct profile *p, const struct provisional_mapping *pm,
-			  const struct batch *b, struct symbolizer *symbolizer)
+static int resolve_module(struct naming_stats *stats, struct profile *p,
+			  const struct provisional_mapping *pm, const struct batch *b,
+			  struct symbolizer *symbolizer)
 {
 	struct worker_reply reply = { 0 };
 	int err;
 
 	if (pm->module->kind != MODULE_VDSO && pm->module->fd < 0) {
-		n->modules_without_file += pm->module->kind == MODULE_FILE;
+		stats->without_file += pm->module->kind == MODULE_FILE;
 		return 0;
 	}
 	err = symbolizer__module(symbolizer, pm->module, b->addresses, b->cnt, &reply);
@@ -357,7 +359,7 @@ static int resolve_module(struct naming *n, struct profile *p, const struct prov
 	if (reply.status != PARSE_OK)
 		log_debug("'%s': symbols: %s", pm->module->path ?: "",
 			  parse_status__name(reply.status));
-	err = apply_file(n, p, pm, b, &reply);
+	err = apply_file(stats, p, pm, b, &reply);
 	worker_reply__done(&reply);
 	return err;
 }
@@ -378,7 +380,8 @@ static void cover_unresolved(struct profile *p, const struct batch *b, uint32_t 
 	}
 }
 
-int naming__resolve(struct naming *n, struct profile *p, struct symbolizer *symbolizer)
+int naming__resolve(struct naming *n, struct profile *p, struct symbolizer *symbolizer,
+		    struct naming_stats *stats)
 {
 	_cleanup_(location_lists__done) struct location_lists lists = { 0 };
 	size_t i;
@@ -393,9 +396,9 @@ int naming__resolve(struct naming *n, struct profile *p, struct symbolizer *symb
 		if (err || !b.cnt)
 			continue;
 		if (pm->module)
-			err = resolve_module(n, p, pm, &b, symbolizer);
+			err = resolve_module(stats, p, pm, &b, symbolizer);
 		else
-			err = resolve_kernel(n, p, pm->mapping, &b, symbolizer);
+			err = resolve_kernel(stats, p, pm->mapping, &b, symbolizer);
 		cover_unresolved(p, &b, pm->mapping);
 	}
 	return err;

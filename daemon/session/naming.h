@@ -17,14 +17,19 @@ struct provisional_mapping {
 	const struct module *module; /* NULL: the kernel */
 };
 
+/* What became of the modules that samples fell into. */
+struct naming_stats {
+	uint64_t status[PARSE_STATUS_CNT]; /* of those looked up */
+	uint64_t without_file;             /* not to be had: process/ counts why */
+	uint64_t replaced; /* another build-id than what had been mapped: not used */
+};
+
 struct naming {
 	struct provisional_mapping *mappings;
 	size_t mappings_cnt, mappings_cap;
 	uint32_t *by_module; /* module idx → mapping id, 0: none yet */
 	size_t by_module_cnt, by_module_cap;
-	uint32_t kernel;                   /* mapping id, 0: none yet */
-	uint64_t status[PARSE_STATUS_CNT]; /* modules by outcome, after resolve */
-	uint64_t modules_without_file, modules_replaced;
+	uint32_t kernel; /* mapping id, 0: none yet */
 };
 
 void naming__done(struct naming *n);
@@ -34,8 +39,9 @@ int naming__module_mapping(struct naming *n, struct profile *p, const struct mod
 			   uint32_t *ret_id);
 int naming__kernel_mapping(struct naming *n, struct profile *p, uint32_t *ret_id);
 
-/* Names everything. A module that cannot be read leaves its locations without lines. 0 or -errno.
- */
-int naming__resolve(struct naming *n, struct profile *p, struct symbolizer *symbolizer);
+/* Names everything; adds to *stats. A module that cannot be read leaves its locations without
+ * lines. 0 or -errno. */
+int naming__resolve(struct naming *n, struct profile *p, struct symbolizer *symbolizer,
+		    struct naming_stats *stats);
 
 #endif

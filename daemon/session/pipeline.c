@@ -117,7 +117,7 @@ static int push_user_frame(struct pipeline *p, struct stack *stack, struct kind_
 	*ret_known = m != NULL;
 	if (!m)
 		return 0;
-	if (m->module->kind == MODULE_FILE && m->module->open_status == MODULE_NOT_TRIED)
+	if (m->module->kind == MODULE_FILE && m->module->fd < 0)
 		module__pin(p->config.processes, process, m, m->module);
 	err = naming__module_mapping(&state->naming, run->profile, m->module, &mapping);
 	if (err)
@@ -126,6 +126,18 @@ static int push_user_frame(struct pipeline *p, struct stack *stack, struct kind_
 	if (m->module->kind != MODULE_JIT) /* has no file to be an offset into */
 		address += m->offset;
 	return push_location(stack, run->profile, mapping, address);
+}
+
+/* The process a sample is of. A different start time means another process had the pid when the
+ * table last heard of it: its mappings would give wrong names. */
+static struct process *find_process(struct pipeline *p, const struct sample *s)
+{
+	struct process *process = process_table__find(p->config.processes, s->pid);
+	uint64_t start_ticks = s->start_ns / NSEC_PER_USER_TICK;
+
+	if (process && !process->start_ticks)
+		process->start_ticks = start_ticks; /* its FORK does not tell */
+	return process && process->start_ticks == start_ticks ? process : NULL;
 }
 
 static int push_user_stack(struct pipeline *p, struct stack *stack, struct kind_run *run,
@@ -139,7 +151,7 @@ static int push_user_stack(struct pipeline *p, struct stack *stack, struct kind_
 
 	if (!s->user_cnt)
 		return reason ? push_synthetic(stack, run->profile, reason) : 0;
-	process = process_table__find(p->config.processes, s->pid);
+	process = find_process(p, s);
 	if (!process) {
 		run->stacks_unknown++;
 		return push_synthetic(stack, run->profile, "[unknown]");
@@ -423,7 +435,7 @@ int pipeline__finish(struct pipeline *p, struct kind_run *run)
 	int err;
 
 	run->profile->duration_ns = (int64_t)run->window_ns;
-	err = naming__resolve(&state->naming, run->profile, p->config.symbolizer);
+	err = naming__resolve(&state->naming, run->profile, p->config.symbolizer, &run->names);
 	if (!err)
 		err = add_lost(run);
 	sum_profiled(run);

@@ -11,6 +11,7 @@
 #include "process/process.h"
 #include "profile/profile.h"
 #include "session/accounting.h"
+#include "session/naming.h"
 #include "symbolize/symbolize.h"
 
 /* The profile of one kind, while it is being made and afterwards. */
@@ -22,6 +23,7 @@ struct kind_run {
 	uint64_t outcomes[UNWIND_OUTCOME_CNT]; /* of the user stacks of aggregated samples */
 	uint64_t stacks_not_code;              /* cut at a return address that points to no code */
 	uint64_t stacks_unknown;               /* of processes the table does not know */
+	struct naming_stats names;             /* after pipeline__finish() */
 };
 
 struct pipeline;

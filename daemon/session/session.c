@@ -205,7 +205,7 @@ static int prepare(struct session *s)
 		status = fork_command(s);
 	if (status)
 		return status;
-	raise_fd_limit(); /* COMMAND has been forked with the limit we were started with */
+	raise_fd_limit();         /* COMMAND has been forked with the limit we were started with */
 	signal(SIGPIPE, SIG_IGN); /* a closed stdout is a failed write, reported as such */
 	err = cpu_list__read_online(&s->cpus);
 	if (err) {
@@ -383,9 +383,9 @@ int session__run(const struct options *opts, uint64_t started_ns)
 	};
 	int status;
 
-	log__set_level(opts->verbose ? LOG_LEVEL_DEBUG :
-		       opts->quiet   ? LOG_LEVEL_WARN :
-				       LOG_LEVEL_INFO);
+	log__set_level(opts->verbose ? LOG_LEVEL_DEBUG
+		       : opts->quiet ? LOG_LEVEL_WARN
+				     : LOG_LEVEL_INFO);
 	progress__init(&s.progress, opts);
 	status = prepare(&s);
 	if (!status)

@@ -106,6 +106,13 @@ static void print_details(const struct kind_run *run)
 	buf__printf(&text, " stack.not_code=%" PRIu64 " stack.unknown_process=%" PRIu64,
 		    run->stacks_not_code, run->stacks_unknown);
 	log_info("%s: %s", run->probe->name, text.data ?: "");
+	buf__clear(&text);
+	for (i = 0; i < PARSE_STATUS_CNT; i++)
+		if (run->names.status[i])
+			buf__printf(&text, " %s %" PRIu64, parse_status__name(i),
+				    run->names.status[i]);
+	log_info("%s: symbol tables:%s, no file %" PRIu64 ", replaced %" PRIu64, run->probe->name,
+		 text.data ?: "", run->names.without_file, run->names.replaced);
 }
 
 void summary__print_totals(const struct options *opts, const struct kind_run *run,
@@ -149,12 +156,14 @@ void summary__print_process_stats(const struct process_stats *stats)
 		 stats->processes_seen, stats->execs_seen, stats->mmaps_seen, stats->events_lost,
 		 stats->rescans);
 	log_info("module files: opened %" PRIu64 ", gone %" PRIu64 ", not regular %" PRIu64
-		 ", foreign file system %" PRIu64 ", device unknown %" PRIu64 ", denied %" PRIu64,
+		 ", foreign file system %" PRIu64 ", device unknown %" PRIu64 ", denied %" PRIu64
+		 ", too many open %" PRIu64,
 		 stats->modules_by_status[MODULE_OPENED], stats->modules_by_status[MODULE_GONE],
 		 stats->modules_by_status[MODULE_NOT_REGULAR],
 		 stats->modules_by_status[MODULE_FOREIGN_FS],
 		 stats->modules_by_status[MODULE_DEVICE_UNKNOWN],
-		 stats->modules_by_status[MODULE_DENIED]);
+		 stats->modules_by_status[MODULE_DENIED],
+		 stats->modules_by_status[MODULE_TOO_MANY_OPEN]);
 }
 
 int summary__print_top(const struct options *opts, const struct output_plan *plan,

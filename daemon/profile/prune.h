@@ -12,7 +12,8 @@
 struct prune;
 
 /* *ret is NULL when the profile drops nothing, or its expression is one that cannot be honoured
- * (too long, or of a form whose cost is not bounded: intervals, anchors, back-references). 0 or -ENOMEM. */
+ * (too long, or of a form whose cost is not bounded: intervals, anchors, back-references). 0 or
+ * -ENOMEM. */
 int prune__new(const struct profile *p, struct prune **ret);
 void prune__free(struct prune *pr);
 DEFINE_CLEANUP(struct prune *, prune__free);

@@ -64,6 +64,17 @@ def bpf_programs():
     return {p["id"]: (p.get("run_time_ns", 0), p.get("run_cnt", 0)) for p in json.loads(listing)}
 
 
+def programs_of(pid):
+    """Ids of the BPF programs a process has open."""
+    found = set()
+    for fd in Path(f"/proc/{pid}/fdinfo").glob("*"):
+        try:
+            found.update(int(n) for n in re.findall(r"^prog_id:\s+(\d+)", fd.read_text(), re.M))
+        except OSError:
+            continue  # closed meanwhile
+    return found
+
+
 def peak_mb(pid):
     try:
         status = Path(f"/proc/{pid}/status").read_text(errors="replace")
@@ -86,7 +97,6 @@ class Watcher(threading.Thread):
     def __init__(self, pid, with_bpf):
         super().__init__()
         self.pid, self.with_bpf = pid, with_bpf
-        self.known = set(bpf_programs()) if with_bpf else set()
         self.bpf, self.rss = (0, 0), {}
         self.done = threading.Event()
 
@@ -105,8 +115,8 @@ class Watcher(threading.Thread):
                 self.rss[name] = max(self.rss.get(name, 0), peak)
 
     def watch_bpf(self):
-        ours = [v for k, v in bpf_programs().items() if k not in self.known]
-        now = (sum(v[0] for v in ours), sum(v[1] for v in ours))
+        programs, ours = bpf_programs(), programs_of(self.pid)
+        now = tuple(sum(programs[p][i] for p in ours if p in programs) for i in (0, 1))
         if now[1] >= self.bpf[1]:
             self.bpf = now
 
@@ -117,12 +127,10 @@ def run_cprofd(*args, seconds, freq, with_bpf=True):
     try:
         path = directory / "cpu.pb.gz"
         argv = [CPROFD, *args, "--cpu", f"{seconds}s", "-F", freq, "-v", "-o", path]
-        # Known programs are listed before ours are loaded.
-        watcher = Watcher(0, with_bpf)
         popen = subprocess.Popen(
             [str(a) for a in argv], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )
-        watcher.pid = popen.pid
+        watcher = Watcher(popen.pid, with_bpf)
         watcher.start()
         told = popen.stderr.read()
         cpu_s = wait_for(popen)

@@ -12,13 +12,6 @@
 #include <bpf/bpf_core_read.h>
 #include <stdbool.h>
 
-static __always_inline int unwind_read(void *dst, u32 size, u64 address)
-{
-	return bpf_probe_read_user(dst, size, (void *)address);
-}
-
-#include "abi/unwind_step.h"
-
 /* Old verifiers lose the bound of an index in a branch: mask it in place, right before its use. */
 #define BOUND(v, mask) asm volatile("%0 &= %1" : "+r"(v) : "i"(mask))
 
@@ -32,23 +25,38 @@ static __always_inline int unwind_read(void *dst, u32 size, u64 address)
 #define X86_USER_CS      0x33 /* __USER_CS: 64-bit code */
 #define X86_CS_RPL_MASK  3
 
-struct user_regs {
-	struct unwind_frame frame;
-	u16 cs;
-};
-
 static __always_inline bool compat__in_user_mode(struct bpf_perf_event_data *ctx)
 {
 	return (ctx->regs.cs & X86_CS_RPL_MASK) == X86_CS_RPL_MASK;
 }
 
-static __always_inline void compat__regs_of_tick(struct bpf_perf_event_data *ctx,
-						 struct user_regs *regs)
+/* DWARF's order of the x86-64 registers (psABI, figure 3.36), then the pc. Returns cs. */
+#define COPY_REGS(regs, from, ax, dx, cx, bx, si, di, bp, sp, ip)                                  \
+	do {                                                                                       \
+		(regs)[0] = from(ax);                                                              \
+		(regs)[1] = from(dx);                                                              \
+		(regs)[2] = from(cx);                                                              \
+		(regs)[3] = from(bx);                                                              \
+		(regs)[4] = from(si);                                                              \
+		(regs)[5] = from(di);                                                              \
+		(regs)[6] = from(bp);                                                              \
+		(regs)[7] = from(sp);                                                              \
+		(regs)[8] = from(r8);                                                              \
+		(regs)[9] = from(r9);                                                              \
+		(regs)[10] = from(r10);                                                            \
+		(regs)[11] = from(r11);                                                            \
+		(regs)[12] = from(r12);                                                            \
+		(regs)[13] = from(r13);                                                            \
+		(regs)[14] = from(r14);                                                            \
+		(regs)[15] = from(r15);                                                            \
+		(regs)[16] = from(ip);                                                             \
+	} while (0)
+
+static __always_inline u16 compat__regs_of_tick(struct bpf_perf_event_data *ctx, u64 *regs)
 {
-	regs->frame.pc = ctx->regs.rip;
-	regs->frame.sp = ctx->regs.rsp;
-	regs->frame.fp = ctx->regs.rbp;
-	regs->cs = (u16)ctx->regs.cs;
+#define FROM_TICK(name) ctx->regs.name
+	COPY_REGS(regs, FROM_TICK, rax, rdx, rcx, rbx, rsi, rdi, rbp, rsp, rip);
+	return (u16)ctx->regs.cs;
 }
 
 /* The user registers a task saved when it entered the kernel lie on top of its kernel stack;
@@ -61,14 +69,13 @@ static __always_inline struct pt_regs___kernel *compat__saved_regs(struct task_s
 	       bpf_core_type_size(struct pt_regs___kernel);
 }
 
-static __always_inline void compat__regs_of_task(struct task_struct *task, struct user_regs *regs)
+static __always_inline u16 compat__regs_of_task(struct task_struct *task, u64 *regs)
 {
 	struct pt_regs___kernel *saved = compat__saved_regs(task);
 
-	regs->frame.pc = BPF_CORE_READ(saved, ip);
-	regs->frame.sp = BPF_CORE_READ(saved, sp);
-	regs->frame.fp = BPF_CORE_READ(saved, bp);
-	regs->cs = (u16)BPF_CORE_READ(saved, cs);
+#define FROM_TASK(name) BPF_CORE_READ(saved, name)
+	COPY_REGS(regs, FROM_TASK, ax, dx, cx, bx, si, di, bp, sp, ip);
+	return (u16)BPF_CORE_READ(saved, cs);
 }
 
 #endif

@@ -8,67 +8,176 @@
 #include "maps.bpf.h"
 #include "unwind.bpf.h"
 
-static __always_inline void fill_identity(struct cpu_event *ev, struct task_struct *leader,
+#define COLD_COPIES_MAX 256 /* of one process in one second */
+
+static __always_inline void fill_identity(struct cpu_event_header *h, struct task_struct *leader,
 					  u64 pid_tgid)
 {
-	ev->kind = EVENT_CPU;
-	ev->time_ns = bpf_ktime_get_ns();
-	ev->start_ns = BPF_CORE_READ(leader, start_boottime);
-	ev->tgid = pid_tgid >> 32;
-	ev->tid = (u32)pid_tgid;
-	ev->cpu = bpf_get_smp_processor_id();
-	__builtin_memset(ev->reserved, 0, sizeof(ev->reserved));
-	bpf_get_current_comm(ev->comm, sizeof(ev->comm));
-	bpf_probe_read_kernel(ev->leader_comm, sizeof(ev->leader_comm), leader->comm);
+	h->kind = EVENT_CPU;
+	h->time_ns = bpf_ktime_get_ns();
+	h->start_ns = BPF_CORE_READ(leader, start_boottime);
+	h->tgid = pid_tgid >> 32;
+	h->tid = (u32)pid_tgid;
+	h->cpu = bpf_get_smp_processor_id();
+	h->kernel_frames_cnt = 0;
+	h->user_frames_cnt = 0;
+	__builtin_memset(h->reserved, 0, sizeof(h->reserved));
+	bpf_get_current_comm(h->comm, sizeof(h->comm));
+	bpf_probe_read_kernel(h->leader_comm, sizeof(h->leader_comm), leader->comm);
 }
 
-static __always_inline void take_kernel_stack(struct bpf_perf_event_data *ctx, struct cpu_event *ev)
+static __always_inline u32 take_kernel_stack(struct bpf_perf_event_data *ctx, u64 *frames)
 {
-	long bytes = bpf_get_stack(ctx, ev->frames, MAX_KERNEL_FRAMES * sizeof(u64), 0);
+	long bytes = bpf_get_stack(ctx, frames, MAX_KERNEL_FRAMES * sizeof(u64), 0);
 
-	ev->kernel_frames_cnt = bytes > 0 ? bytes / sizeof(u64) : 0;
+	return bytes > 0 ? bytes / sizeof(u64) : 0;
+}
+
+static __always_inline void keep_top_only(struct cpu_event *ev, u64 pc, enum unwind_outcome outcome)
+{
+	u64 idx = ev->header.kernel_frames_cnt;
+
+	BOUND(idx, MAX_FRAMES - 1);
+	ev->frames[idx] = pc;
+	ev->header.user_frames_cnt = 1;
+	ev->header.outcome = outcome;
 }
 
 static __always_inline void take_user_stack(struct bpf_perf_event_data *ctx, struct scratch *s,
 					    struct task_struct *task, bool in_user_mode)
 {
-	struct user_regs regs = {};
+	struct unwind_context *w = &s->walk;
+	u16 cs;
 
 	if (in_user_mode) {
-		compat__regs_of_tick(ctx, &regs);
+		cs = compat__regs_of_tick(ctx, w->regs);
 	} else if (BPF_CORE_READ(task, flags) & (PF_KTHREAD | PF_IO_WORKER | PF_USER_WORKER)) {
-		s->event.outcome = UNWIND_KERNEL_THREAD;
+		s->event.header.outcome = UNWIND_KERNEL_THREAD;
 		return;
 	} else {
-		compat__regs_of_task(task, &regs);
+		cs = compat__regs_of_task(task, w->regs);
 	}
-	if (regs.cs != X86_USER_CS) {
-		u64 idx = s->event.kernel_frames_cnt;
-
-		BOUND(idx, MAX_FRAMES - 1);
-		s->event.frames[idx] = regs.frame.pc;
-		s->event.user_frames_cnt = 1;
-		s->event.outcome = UNWIND_COMPAT;
+	if (cs != X86_USER_CS) {
+		keep_top_only(&s->event, w->regs[UNWIND_REG_RA], UNWIND_COMPAT);
 		return;
 	}
-	s->frame = regs.frame;
+	s->event.header.outcome = UNWIND_COLD;
+	if (!unwind__find_process(w, s->event.header.tgid, s->event.header.start_ns))
+		return;
+	w->frame.pc = w->regs[UNWIND_REG_RA];
+	w->frame.sp = w->regs[UNWIND_REG_SP];
+	w->frame.fp = w->regs[UNWIND_REG_FP];
+	w->frame.exact = 1;
+	/* In a system call the kernel has saved them all; rcx and r11 no rule asks for. */
+	w->frame.has_regs = 1;
+	w->window_start = ~0ULL;
 	unwind_user_stack(SCRATCH_CPU);
+}
+
+/* One more copy for this process? A program whose tables cannot be made must not cost a copy at
+ * every tick for ever. */
+static __always_inline bool grant_copy(u32 tgid, u64 now_ns)
+{
+	struct cold_budget fresh = { .second = now_ns >> 30, .used = 1 };
+	struct cold_budget *b = bpf_map_lookup_elem(&cold_budgets, &tgid);
+
+	if (!b || b->second != fresh.second) {
+		bpf_map_update_elem(&cold_budgets, &tgid, &fresh, BPF_ANY);
+		return true;
+	}
+	return b->used++ < COLD_COPIES_MAX;
+}
+
+static __always_inline u32 copy_stack(struct cold_event *cold, u64 sp)
+{
+	u32 bytes = 0, chunk;
+
+#pragma unroll
+	for (chunk = 0; chunk < COLD_STACK_BYTES; chunk += COLD_CHUNK_BYTES) {
+		if (bpf_probe_read_user(cold->stack + chunk, COLD_CHUNK_BYTES,
+					(void *)(sp + chunk)))
+			break;
+		bytes = chunk + COLD_CHUNK_BYTES;
+	}
+	return bytes;
+}
+
+/* The end of the stack is mostly less than a chunk away: what is left of its page, and of those
+ * after it, in words is not worth a loop; a page's rest is. */
+static __always_inline u32 copy_rest(struct cold_event *cold, u64 sp, u32 bytes)
+{
+	u64 rest = COLD_CHUNK_BYTES - ((sp + bytes) & (COLD_CHUNK_BYTES - 1));
+
+	if (bytes > COLD_STACK_BYTES - COLD_CHUNK_BYTES)
+		return bytes;
+	BOUND(rest, COLD_CHUNK_BYTES - 1);
+	if (!rest || bpf_probe_read_user(cold->stack + bytes, rest, (void *)(sp + bytes)))
+		return bytes;
+	return bytes + rest;
+}
+
+static __always_inline void count_output(struct event_counters *counters, long err)
+{
+	counters__add(counters, err ? COUNTER_DROPPED_RING_FULL : COUNTER_SUBMITTED);
+}
+
+static __always_inline void submit_cold(struct bpf_perf_event_data *ctx, struct scratch *s,
+					struct event_counters *counters, bool in_user_mode)
+{
+	u32 zero = 0;
+	struct cold_event *cold = bpf_map_lookup_elem(&cold_scratch, &zero);
+	u64 bytes;
+
+	if (!cold) {
+		counters__add(counters, COUNTER_DROPPED_SCRATCH_BUSY);
+		return;
+	}
+	cold->header = s->event.header;
+	cold->header.kind = EVENT_CPU_COLD;
+	cold->header.user_frames_cnt = 0;
+	__builtin_memcpy(cold->regs, s->walk.regs, sizeof(cold->regs));
+	if (!in_user_mode)
+		cold->header.kernel_frames_cnt = take_kernel_stack(ctx, cold->kernel_frames);
+	cold->reserved = 0;
+	cold->stack_bytes = copy_stack(cold, cold->regs[UNWIND_REG_SP]);
+	cold->stack_bytes = copy_rest(cold, cold->regs[UNWIND_REG_SP], cold->stack_bytes);
+	bytes = offsetof(struct cold_event, stack) + cold->stack_bytes;
+	if (bytes > sizeof(*cold))
+		bytes = sizeof(*cold);
+	cold->header.size = bytes;
+	count_output(counters, bpf_ringbuf_output(&samples, cold, bytes, BPF_RB_NO_WAKEUP));
 }
 
 static __always_inline void submit(struct scratch *s, struct event_counters *counters)
 {
-	u64 bytes = CPU_EVENT_HEADER_BYTES +
-		    sizeof(u64) * (s->event.kernel_frames_cnt + s->event.user_frames_cnt);
+	struct cpu_event_header *h = &s->event.header;
+	u64 bytes =
+		CPU_EVENT_HEADER_BYTES + sizeof(u64) * (h->kernel_frames_cnt + h->user_frames_cnt);
 
-	/* CPU_EVENT_HEADER_BYTES + MAX_FRAMES * 8 is no power of two: compare, the verifier follows
-	 */
+	/* The header and MAX_FRAMES frames are no power of two: compare, the verifier follows. */
 	if (bytes > sizeof(s->event))
 		bytes = sizeof(s->event);
-	s->event.size = bytes;
-	if (bpf_ringbuf_output(&samples, &s->event, bytes, BPF_RB_NO_WAKEUP))
-		counters__add(counters, COUNTER_DROPPED_RING_FULL);
-	else
-		counters__add(counters, COUNTER_SUBMITTED);
+	h->size = bytes;
+	count_output(counters, bpf_ringbuf_output(&samples, &s->event, bytes, BPF_RB_NO_WAKEUP));
+}
+
+static __always_inline void take_sample(struct bpf_perf_event_data *ctx, struct scratch *s,
+					struct event_counters *counters, struct task_struct *task)
+{
+	bool in_user_mode = compat__in_user_mode(ctx);
+	struct cpu_event_header *h = &s->event.header;
+
+	if (!in_user_mode)
+		h->kernel_frames_cnt = take_kernel_stack(ctx, s->event.frames);
+	take_user_stack(ctx, s, task, in_user_mode);
+	if (h->outcome == UNWIND_COLD) {
+		if (grant_copy(h->tgid, h->time_ns)) {
+			submit_cold(ctx, s, counters, in_user_mode);
+			return;
+		}
+		keep_top_only(&s->event, s->walk.regs[UNWIND_REG_RA], UNWIND_NO_TABLE);
+	}
+	submit(s, counters);
 }
 
 SEC("?perf_event")
@@ -79,7 +188,6 @@ int cpu_tick(struct bpf_perf_event_data *ctx)
 	u32 kind = EVENT_CPU, slot = SCRATCH_CPU;
 	struct event_counters *counters = bpf_map_lookup_elem(&event_counters, &kind);
 	struct scratch *s = bpf_map_lookup_elem(&scratch, &slot);
-	bool in_user_mode = compat__in_user_mode(ctx);
 
 	if (!counters || !s)
 		return 0;
@@ -101,13 +209,8 @@ int cpu_tick(struct bpf_perf_event_data *ctx)
 		return 0;
 	}
 	s->busy = 1;
-	fill_identity(&s->event, leader, pid_tgid);
-	s->event.kernel_frames_cnt = 0;
-	s->event.user_frames_cnt = 0;
-	if (!in_user_mode)
-		take_kernel_stack(ctx, &s->event);
-	take_user_stack(ctx, s, task, in_user_mode);
-	submit(s, counters);
+	fill_identity(&s->event.header, leader, pid_tgid);
+	take_sample(ctx, s, counters, task);
 	s->busy = 0;
 	return 0;
 }

@@ -30,10 +30,9 @@ struct linux_binprm;
 
 /* The kernel's pt_regs; uapi's has other field names for the same registers. */
 struct pt_regs___kernel {
-	unsigned long bp;
-	unsigned long ip;
-	unsigned long cs;
-	unsigned long sp;
+	unsigned long r15, r14, r13, r12, bp, bx;
+	unsigned long r11, r10, r9, r8, ax, cx, dx, si, di;
+	unsigned long ip, cs, sp;
 };
 
 enum bpf_func_id___feature {

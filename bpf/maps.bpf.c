@@ -5,6 +5,15 @@
 #include "maps.bpf.h"
 
 samples_map_t samples SEC(".maps");
+cold_scratch_map_t cold_scratch SEC(".maps");
+cold_budgets_map_t cold_budgets SEC(".maps");
+unwind_pages_map_t unwind_leaf SEC(".maps");
+unwind_pages_map_t unwind_block SEC(".maps");
+unwind_files_map_t unwind_files SEC(".maps");
+unwind_rules_map_t unwind_rules SEC(".maps");
+unwind_slots_map_t unwind_slots SEC(".maps");
+unwind_control_map_t unwind_control SEC(".maps");
+unwind_processes_map_t unwind_processes SEC(".maps");
 event_counters_map_t event_counters SEC(".maps");
 scratch_map_t scratch SEC(".maps");
 filter_tgids_map_t filter_tgids SEC(".maps");

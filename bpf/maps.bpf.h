@@ -16,11 +16,30 @@ enum scratch_slot {
 	SCRATCH_SLOTS = 1,
 };
 
+#define UNWIND_WINDOW_WORDS       128
+#define UNWIND_WINDOW_BELOW_BYTES 128
+
+/* A walk in progress. */
+struct unwind_context {
+	struct unwind_frame frame;
+	u32 process; /* slot of its mappings */
+	u32 epoch;
+	u64 window_start;             /* address of window[0] */
+	u64 regs[UNWIND_REG_CNT + 1]; /* of the top frame, DWARF numbers; the last is the pc */
+	u64 window[UNWIND_WINDOW_WORDS];
+};
+
 struct scratch {
 	u32 busy;
 	u32 padding;
-	struct unwind_frame frame; /* of the walk in progress */
+	struct unwind_context walk;
 	struct cpu_event event;
+};
+
+/* Copies of stacks that one process has been granted in the current second. */
+struct cold_budget {
+	u64 second;
+	u64 used;
 };
 
 typedef struct {
@@ -57,7 +76,78 @@ typedef struct {
 	__type(value, u32);
 } filter_cgroup_map_t;
 
+typedef struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct cold_event);
+} cold_scratch_map_t;
+
+typedef struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, u32);
+	__type(value, struct cold_budget);
+} cold_budgets_map_t;
+
+/* The tables of abi/unwind_table.h; sizes of leaf and block are set before loading. */
+typedef struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct unwind_page);
+} unwind_pages_map_t;
+
+typedef struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, UNWIND_FILES_MAX);
+	__type(key, u32);
+	__type(value, struct unwind_file);
+} unwind_files_map_t;
+
+typedef struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, UNWIND_RULES_MAX);
+	__type(key, u32);
+	__type(value, struct unwind_rule_entry);
+} unwind_rules_map_t;
+
+typedef struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, UNWIND_SLOTS);
+	__type(key, u32);
+	__type(value, struct unwind_slot);
+} unwind_slots_map_t;
+
+typedef struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct unwind_control);
+} unwind_control_map_t;
+
+typedef struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, UNWIND_SLOTS);
+	__type(key, u32);
+	__type(value, struct unwind_process);
+} unwind_processes_map_t;
+
 extern samples_map_t samples SEC(".maps");
+extern cold_scratch_map_t cold_scratch SEC(".maps");
+extern cold_budgets_map_t cold_budgets SEC(".maps");
+extern unwind_pages_map_t unwind_leaf SEC(".maps");
+extern unwind_pages_map_t unwind_block SEC(".maps");
+extern unwind_files_map_t unwind_files SEC(".maps");
+extern unwind_rules_map_t unwind_rules SEC(".maps");
+extern unwind_slots_map_t unwind_slots SEC(".maps");
+extern unwind_control_map_t unwind_control SEC(".maps");
+extern unwind_processes_map_t unwind_processes SEC(".maps");
 extern event_counters_map_t event_counters SEC(".maps");
 extern scratch_map_t scratch SEC(".maps");
 extern filter_tgids_map_t filter_tgids SEC(".maps");

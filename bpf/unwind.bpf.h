@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
 /*
- * The walk of the current task's user stack. Linked into every entry program that takes stacks;
- * what one step does is abi/unwind_step.h's business.
+ * The walk of the current task's user stack, linked into every entry program that takes stacks.
+ * What one step does is abi/unwind_step.h's business, how rows are found unwind.bpf.c's.
  */
 #ifndef UNWIND_BPF_H
 #define UNWIND_BPF_H
@@ -9,10 +9,22 @@
 #include "maps.bpf.h"
 
 /*
- * Walks from scratch slot 'slot', whose .frame holds the registers, and writes the addresses to its
- * .event.frames from index event.kernel_frames_cnt on; event.user_frames_cnt and event.outcome are
- * set. Scalars only: verifiers before 5.12 refuse pointer arguments of global functions.
+ * Walks from scratch slot 'slot', whose .walk holds the registers and .walk.process the tables, and
+ * writes the addresses to its .event.frames from kernel_frames_cnt on; user_frames_cnt and outcome
+ * are set. Outcome UNWIND_COLD: something is not in the tables, nothing of the frames is to be
+ * used. Scalars only: verifiers before 5.12 refuse pointer arguments of global functions.
  */
 int unwind_user_stack(u32 slot);
+
+/* Finds the tables of a thread group. False: user space has not given any. */
+static __always_inline bool unwind__find_process(struct unwind_context *w, u32 tgid, u64 start_ns)
+{
+	struct unwind_process *p = bpf_map_lookup_elem(&unwind_processes, &tgid);
+
+	if (!p || p->start_ns != start_ns)
+		return false;
+	w->process = p->slot;
+	return true;
+}
 
 #endif

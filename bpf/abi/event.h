@@ -9,9 +9,11 @@
 
 #include <linux/types.h>
 #include "abi/settings.h"
+#include "abi/unwind_table.h"
 
 enum event_kind {
 	EVENT_CPU = 1,
+	EVENT_CPU_COLD = 2, /* accounted as EVENT_CPU */
 };
 
 /*
@@ -44,19 +46,25 @@ struct filter_tgid {
 /* How the walk of the user stack ended; one per sample. */
 enum unwind_outcome {
 	UNWIND_CONTINUE = 0,   /* never in a record */
-	UNWIND_END = 1,        /* a return address of 0: the thread's first frame */
-	UNWIND_FP_ZERO = 2,    /* a frame pointer of 0, the psABI's mark of the outermost frame */
-	UNWIND_FP_INVALID = 3, /* unaligned or not above the stack pointer: not a frame pointer */
-	UNWIND_UNREADABLE = 4, /* memory not present or not mapped */
+	UNWIND_END = 1,        /* complete: the rule END, or a return address of 0 */
+	UNWIND_FP_ZERO = 2,    /* frame-pointer chain: 0, the psABI's mark of the outermost frame */
+	UNWIND_FP_INVALID = 3, /* frame-pointer chain: unaligned or not above the stack pointer */
+	UNWIND_UNREADABLE = 4, /* stack memory not present or not mapped */
 	UNWIND_TOO_DEEP = 5,   /* MAX_USER_FRAMES reached */
 	UNWIND_COMPAT = 6,     /* 32-bit task: one frame only */
-	UNWIND_KERNEL_THREAD = 7, /* no user stack to walk */
-	UNWIND_OUTCOME_CNT = 8,
+	UNWIND_KERNEL_THREAD = 7,  /* no user stack to walk */
+	UNWIND_UNSUPPORTED = 8,    /* call frame information that no rule expresses */
+	UNWIND_BAD_CFA = 9,        /* the caller's frame would not lie above this one */
+	UNWIND_NOT_CODE = 10,      /* a return address in no executable mapping */
+	UNWIND_TABLE_CHANGED = 11, /* tables were replaced during the walk */
+	UNWIND_NO_TABLE = 12,      /* cold, and over the limit of stack copies */
+	UNWIND_COLD = 13,          /* not walked in the kernel: struct cold_event */
+	UNWIND_OUTCOME_CNT = 16,
 };
 
 /* One CPU sample. frames: kernel_frames_cnt of the kernel stack, then user_frames_cnt of the user
  * stack, both leaf first. A caller is its return address; [0] of each part is where it stood. */
-struct cpu_event {
+struct cpu_event_header {
 	__u32 kind;     /* EVENT_CPU */
 	__u32 size;     /* bytes of the record, frames included */
 	__u64 time_ns;  /* CLOCK_MONOTONIC */
@@ -70,6 +78,10 @@ struct cpu_event {
 	__u8 reserved[7];
 	char comm[TASK_COMM_BYTES]; /* of the thread */
 	char leader_comm[TASK_COMM_BYTES];
+};
+
+struct cpu_event {
+	struct cpu_event_header header;
 	__u64 frames[MAX_FRAMES];
 };
 
@@ -77,5 +89,19 @@ struct cpu_event {
 
 _Static_assert(__builtin_offsetof(struct cpu_event, frames) == CPU_EVENT_HEADER_BYTES,
 	       "no hidden padding");
+
+/* A sample whose user stack the kernel side has no tables for yet: what the same walk needs to be
+ * done in user space. */
+#define COLD_STACK_BYTES 16384
+#define COLD_CHUNK_BYTES 4096
+
+struct cold_event {
+	struct cpu_event_header header; /* kind EVENT_CPU_COLD, user_frames_cnt 0 */
+	__u64 regs[UNWIND_REG_CNT + 1]; /* DWARF numbers; the last is the pc */
+	__u32 stack_bytes;              /* of stack[], from regs[UNWIND_REG_SP] on */
+	__u32 reserved;
+	__u64 kernel_frames[MAX_KERNEL_FRAMES + 1];
+	__u8 stack[COLD_STACK_BYTES];
+};
 
 #endif

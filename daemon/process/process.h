@@ -138,6 +138,9 @@ struct process *process_table__find(struct process_table *t, pid_t pid);
  * process and second, when nothing covers the address. Valid until the next apply, scan or find. */
 const struct mapping *process__mapping(struct process_table *t, struct process *p, uint64_t addr);
 
+/* All executable mappings, ascending by address. Borrowed as above. Returns their number. */
+size_t process__mappings(struct process_table *t, struct process *p, const struct mapping **ret);
+
 /* The module of the process's main executable, or NULL. */
 struct module *process__executable(struct process_table *t, struct process *p);
 

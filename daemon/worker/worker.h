@@ -42,6 +42,8 @@ struct worker_symbol {
 };
 
 /* Answer to an ELF or a kernel look-up; strings live as long as the reply. */
+struct unwind_rule; /* abi/unwind_table.h */
+
 struct worker_reply {
 	enum parse_status status;
 	uint8_t build_id[WORKER_BUILD_ID_MAX];
@@ -73,6 +75,31 @@ int worker__resolve_elf(struct worker *w, int fd, const uint64_t *offsets, size_
 /* Names kernel addresses from an open /proc/kallsyms (opened by a process that may see it). */
 int worker__resolve_kernel(struct worker *w, int kallsyms_fd, const uint64_t *addresses, size_t cnt,
 			   struct worker_reply *ret);
+
+/*
+ * Rows of a file, from its call frame information. Released with worker_rows__done(); status as in
+ * struct worker_reply (PARSE_NO_SYMBOLS: the file has none; there are no rows then). Contents are
+ * the worker's word: counts fit the arrays, nothing else is checked here.
+ */
+struct worker_rows {
+	enum parse_status status;
+	uint8_t build_id[WORKER_BUILD_ID_MAX];
+	uint32_t build_id_len;
+	struct worker_segment segments[WORKER_SEGMENTS_MAX];
+	size_t segments_cnt;
+	uint64_t base;    /* ELF address of the first block; abi/unwind_table.h has the shapes */
+	uint32_t *blocks; /* blocks_cnt + 1 */
+	size_t blocks_cnt;
+	uint32_t *rows; /* whole leaf pages */
+	size_t rows_cnt;
+	struct unwind_rule *rules;
+	size_t rules_cnt;
+	void *storage;
+	size_t storage_bytes;
+};
+
+int worker__unwind_rows(struct worker *w, int fd, struct worker_rows *ret);
+void worker_rows__done(struct worker_rows *r);
 
 void worker_reply__done(struct worker_reply *r);
 

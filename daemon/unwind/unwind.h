@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Unwind tables: rows from the worker, kept in the arrays that the BPF programs read, per file and
+ * per process, within a cap; and the same walk natively for samples that came as a copy of the
+ * stack. Knows processes and modules (process/) and asks worker/; never sees the skeleton, a sample
+ * or a profile.
+ */
+#ifndef UNWIND_UNWIND_H
+#define UNWIND_UNWIND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "abi/event.h"
+#include "base/cleanup.h"
+#include "process/process.h"
+#include "worker/worker.h"
+
+/* The maps of bpf/maps.bpf.h, as descriptors; borrowed, open as long as the tables live. */
+struct unwind_maps {
+	int leaf, block, files, rules, slots, control; /* mmapable arrays */
+	int processes;                                 /* hash */
+	uint32_t leaf_pages, block_pages;              /* their max_entries */
+};
+
+/* How --unwind-memory is divided: seven parts rows, one part block index. */
+void unwind__plan_memory(uint64_t bytes, uint32_t *ret_leaf_pages, uint32_t *ret_block_pages);
+
+struct unwind;
+
+int unwind__new(struct unwind **ret, const struct unwind_maps *maps,
+		struct process_table *processes, struct worker *worker);
+void unwind__free(struct unwind *u);
+DEFINE_CLEANUP(struct unwind *, unwind__free);
+
+/* A stack as it was copied. */
+struct unwind_input {
+	pid_t pid;
+	uint64_t start_ns; /* boot time of the process's start: key of its tables in the kernel */
+	const uint64_t *regs; /* UNWIND_REG_CNT + 1, DWARF numbers, the last is the pc */
+	const uint8_t *stack; /* from regs[UNWIND_REG_SP] on */
+	size_t stack_bytes;
+};
+
+/*
+ * Walks it against the mappings the process has now (call in time order), makes the tables it
+ * meets, and gives the process its slot in the kernel, so that its next samples need no copy.
+ * frames: leaf first, callers as return addresses, at most frames_max. Returns how many; the
+ * outcome is never UNWIND_CONTINUE or UNWIND_COLD. 'p' NULL: one frame, UNWIND_NOT_CODE.
+ * *ret_stop (may be NULL) is the module whose frame ended an incomplete walk, or NULL.
+ */
+size_t unwind__walk(struct unwind *u, struct process *p, const struct unwind_input *in,
+		    uint64_t *frames, size_t frames_max, enum unwind_outcome *ret_outcome,
+		    const struct module **ret_stop);
+
+/* The mappings of a process changed (exec, mmap, exit): its slot is written anew or given back.
+ * Cheap for a process without a slot. */
+void unwind__process_changed(struct unwind *u, pid_t pid);
+
+/* About once a second: the clock of "least recently used". */
+void unwind__tick(struct unwind *u);
+
+struct unwind_stats {
+	uint64_t files, files_failed, rows, rules;
+	uint64_t leaf_pages_used, block_pages_used, evictions, slots_used, slot_evictions;
+	uint64_t
+		memory_full; /* tables not made: more than the cap even with everything else gone */
+	uint64_t build_ns;   /* spent in the worker's answers */
+};
+void unwind__stats(const struct unwind *u, struct unwind_stats *ret);
+
+#endif

@@ -152,8 +152,8 @@ __noinline int unwind_one_frame(u32 scratch_slot, u32 depth)
 		return UNWIND_COLD;
 	idx = s->event.header.kernel_frames_cnt + depth;
 	BOUND(idx, MAX_FRAMES - 1);
-	s->event.frames[idx] = s->walk.frame.pc;
 	pc = s->walk.frame.pc - !s->walk.frame.exact;
+	s->event.frames[idx] = pc;
 	mapping = find_mapping(slot, pc);
 	if (pc < slot->start[mapping] || pc >= slot->end[mapping])
 		return UNWIND_COLD; /* new code, or none: user space knows */

@@ -239,6 +239,19 @@ int option_value__strict(struct parser *p, const char *value)
 	return EXIT_STATUS_OK;
 }
 
+int option_value__unwind_memory(struct parser *p, const char *value)
+{
+	uint64_t bytes;
+	int err = units__parse_size(value, &bytes);
+
+	if (err == -EINVAL)
+		return usage_error("--unwind-memory '%s' is not a size, such as 32M", value);
+	if (err || bytes < OPTIONS_UNWIND_MEMORY_MIN || bytes > OPTIONS_UNWIND_MEMORY_MAX)
+		return usage_error("--unwind-memory '%s' is not between 1M and 1G", value);
+	p->opts->unwind_memory_bytes = bytes;
+	return EXIT_STATUS_OK;
+}
+
 int option_value__quiet(struct parser *p, const char *value)
 {
 	p->opts->quiet = true;

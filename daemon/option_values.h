@@ -37,6 +37,7 @@ int option_value__labels(struct parser *p, const char *value);
 int option_value__tag(struct parser *p, const char *value);
 int option_value__user(struct parser *p, const char *value);
 int option_value__strict(struct parser *p, const char *value);
+int option_value__unwind_memory(struct parser *p, const char *value);
 int option_value__quiet(struct parser *p, const char *value);
 int option_value__verbose(struct parser *p, const char *value);
 int option_value__json(struct parser *p, const char *value);

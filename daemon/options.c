@@ -294,6 +294,15 @@ static int check_combination(const struct parser *p)
 	return EXIT_STATUS_OK;
 }
 
+/* Defaults that depend on the rest of the command line. */
+static void set_defaults(struct options *opts)
+{
+	if (!opts->unwind_memory_bytes)
+		opts->unwind_memory_bytes = opts->target == TARGET_HOST
+						    ? OPTIONS_UNWIND_MEMORY_HOST
+						    : OPTIONS_UNWIND_MEMORY_TARGET;
+}
+
 int options__parse(struct options *opts, int argc, char **argv)
 {
 	const char *no_color = getenv("NO_COLOR");
@@ -311,6 +320,7 @@ int options__parse(struct options *opts, int argc, char **argv)
 		if (status || opts->mode == RUN_HELP || opts->mode == RUN_VERSION)
 			return status;
 	}
+	set_defaults(opts);
 	return check_combination(&p);
 }
 
@@ -353,6 +363,8 @@ static const struct option_spec option_specs[] = {
 	{ "tag", 0, "KEY=VALUE", false, GROUP_OPTION, "kept in the profile; repeatable",
 	  option_value__tag },
 	{ "user", 0, "NAME", false, GROUP_OPTION, "run COMMAND as this user", option_value__user },
+	{ "unwind-memory", 0, "SIZE", false, GROUP_OPTION,
+	  "most memory for unwind tables (32M; 8M with a TARGET)", option_value__unwind_memory },
 	{ "strict", 0, "PERCENT", false, GROUP_OPTION,
 	  "exit 6 when more of the samples than this was lost", option_value__strict },
 	{ "json", 0, NULL, false, GROUP_OPTION, "print the top table as JSON", option_value__json },

@@ -26,9 +26,13 @@ enum exit_status {
 	EXIT_STATUS_NOT_FOUND = 127,
 };
 
-#define OPTIONS_FREQ_DEFAULT_HZ 99
-#define OPTIONS_FREQ_MAX_HZ     4999
-#define OPTIONS_KINDS_MAX       8
+#define OPTIONS_FREQ_DEFAULT_HZ      99
+#define OPTIONS_FREQ_MAX_HZ          4999
+#define OPTIONS_UNWIND_MEMORY_MIN    (1ULL << 20)
+#define OPTIONS_UNWIND_MEMORY_MAX    (1ULL << 30)
+#define OPTIONS_UNWIND_MEMORY_HOST   (32ULL << 20) /* defaults */
+#define OPTIONS_UNWIND_MEMORY_TARGET (8ULL << 20)
+#define OPTIONS_KINDS_MAX            8
 
 enum run_mode {
 	RUN_PROFILE = 0,
@@ -84,7 +88,8 @@ struct options {
 	unsigned int labels;
 	struct options_tag *tags;
 	size_t tags_cnt;
-	double strict_percent; /* negative: not asked */
+	uint64_t unwind_memory_bytes; /* cap of the row tables */
+	double strict_percent;        /* negative: not asked */
 	bool quiet, verbose, json, no_color;
 };
 

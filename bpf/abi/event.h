@@ -62,8 +62,12 @@ enum unwind_outcome {
 	UNWIND_OUTCOME_CNT = 16,
 };
 
-/* One CPU sample. frames: kernel_frames_cnt of the kernel stack, then user_frames_cnt of the user
- * stack, both leaf first. A caller is its return address; [0] of each part is where it stood. */
+/*
+ * One CPU sample. frames: kernel_frames_cnt of the kernel stack, then user_frames_cnt of the user
+ * stack, both leaf first. [0] of each part is where it stood. The kernel's callers are return
+ * addresses; the user's are return addresses - 1, so that each lies in the instruction that called,
+ * except above a signal frame, where it is exact too.
+ */
 struct cpu_event_header {
 	__u32 kind;     /* EVENT_CPU */
 	__u32 size;     /* bytes of the record, frames included */

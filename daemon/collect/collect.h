@@ -35,6 +35,7 @@ struct collector_config {
 	size_t targets_cnt;
 	const char *comm; /* FILTER_COMM */
 	int cgroup_fd;    /* FILTER_CGROUP: an open cgroup v2 directory */
+	uint32_t unwind_leaf_pages, unwind_block_pages;
 	pid_t follow_pid; /* FILTER_TGIDS: let in at its exec, with its children; 0: nobody */
 };
 
@@ -42,6 +43,12 @@ struct collector_config {
 int collector__new(struct collector **ret, const struct collector_config *config);
 void collector__free(struct collector *c);
 DEFINE_CLEANUP(struct collector *, collector__free);
+
+/* Maps of the unwind tables, for unwind/ to fill; descriptors are borrowed. */
+struct collector_unwind_maps {
+	int leaf, block, files, rules, slots, control, processes;
+};
+void collector__unwind_maps(const struct collector *c, struct collector_unwind_maps *ret);
 
 /* Starts all probes on all CPUs of the configuration. Returns 0 or -errno. */
 int collector__attach(struct collector *c);

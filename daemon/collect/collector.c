@@ -121,7 +121,8 @@ static struct attached_probe *record_owner(struct collector *c, const void *data
 	if (size >= sizeof(kind))
 		memcpy(&kind, data, sizeof(kind));
 	for (i = 0; i < c->probes_cnt; i++)
-		if (c->probes[i].probe->ops->event_kind == kind)
+		if (c->probes[i].probe->ops->event_kind == kind ||
+		    c->probes[i].probe->ops->cold_event_kind == kind)
 			return &c->probes[i];
 	return &c->probes[0];
 }
@@ -156,6 +157,8 @@ static int load(struct collector *c, const struct collector_config *config)
 	}
 	bpf_map__set_max_entries(c->skel->maps.samples, ring_bytes(config));
 	bpf_map__set_autocreate(c->skel->maps.filter_cgroup, config->filter_mode == FILTER_CGROUP);
+	bpf_map__set_max_entries(c->skel->maps.unwind_leaf, config->unwind_leaf_pages);
+	bpf_map__set_max_entries(c->skel->maps.unwind_block, config->unwind_block_pages);
 	configure_filter(c->skel, config);
 	err = cprofd_bpf__load(c->skel);
 	if (err)
@@ -199,6 +202,19 @@ void collector__free(struct collector *c)
 	cprofd_bpf__destroy(c->skel);
 	free(c->probes);
 	free(c);
+}
+
+void collector__unwind_maps(const struct collector *c, struct collector_unwind_maps *ret)
+{
+	*ret = (struct collector_unwind_maps){
+		.leaf = bpf_map__fd(c->skel->maps.unwind_leaf),
+		.block = bpf_map__fd(c->skel->maps.unwind_block),
+		.files = bpf_map__fd(c->skel->maps.unwind_files),
+		.rules = bpf_map__fd(c->skel->maps.unwind_rules),
+		.slots = bpf_map__fd(c->skel->maps.unwind_slots),
+		.control = bpf_map__fd(c->skel->maps.unwind_control),
+		.processes = bpf_map__fd(c->skel->maps.unwind_processes),
+	};
 }
 
 /* Attaches one of the tracepoint programs of follow.bpf.c; the skeleton owns the link. */

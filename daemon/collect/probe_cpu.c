@@ -3,6 +3,7 @@
  * CPU samples: one perf CPU-clock event per CPU, at whose every period bpf/cpu.bpf.c runs.
  */
 #include <errno.h>
+#include <stddef.h>
 #include <linux/perf_event.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -132,37 +133,67 @@ static void configure(struct cprofd_bpf *skel, const struct collector_config *co
 	bpf_program__set_autoload(skel->progs.cpu_tick, true);
 }
 
-static int decode(const void *record, size_t size, struct sample *ret)
+static void decode_header(const struct cpu_event_header *h, struct sample *ret)
 {
-	const struct cpu_event *ev = record;
-	size_t frames_cnt;
-
-	if (size < CPU_EVENT_HEADER_BYTES || ev->size > size)
-		return -EBADMSG;
-	frames_cnt = (size_t)ev->kernel_frames_cnt + ev->user_frames_cnt;
-	if (ev->size != CPU_EVENT_HEADER_BYTES + frames_cnt * sizeof(ev->frames[0]) ||
-	    ev->outcome >= UNWIND_OUTCOME_CNT)
-		return -EBADMSG;
 	*ret = (struct sample){
 		.probe = &probe_cpu,
-		.time_ns = ev->time_ns,
-		.start_ns = ev->start_ns,
-		.pid = (pid_t)ev->tgid,
-		.tid = (pid_t)ev->tid,
-		.cpu = ev->cpu,
-		.outcome = ev->outcome,
-		.kernel_cnt = ev->kernel_frames_cnt,
-		.user_cnt = ev->user_frames_cnt,
-		.kernel = (const uint64_t *)ev->frames,
-		.user = (const uint64_t *)ev->frames + ev->kernel_frames_cnt,
+		.time_ns = h->time_ns,
+		.start_ns = h->start_ns,
+		.pid = (pid_t)h->tgid,
+		.tid = (pid_t)h->tid,
+		.cpu = h->cpu,
+		.outcome = h->outcome,
+		.kernel_cnt = h->kernel_frames_cnt,
+		.user_cnt = h->user_frames_cnt,
 	};
-	memcpy(ret->comm, ev->comm, sizeof(ret->comm) - 1);
-	memcpy(ret->leader_comm, ev->leader_comm, sizeof(ret->leader_comm) - 1);
+	memcpy(ret->comm, h->comm, sizeof(ret->comm) - 1);
+	memcpy(ret->leader_comm, h->leader_comm, sizeof(ret->leader_comm) - 1);
+}
+
+static int decode_walked(const void *record, struct sample *ret)
+{
+	const struct cpu_event *ev = record;
+	size_t frames_cnt = (size_t)ev->header.kernel_frames_cnt + ev->header.user_frames_cnt;
+
+	if (ev->header.size != CPU_EVENT_HEADER_BYTES + frames_cnt * sizeof(ev->frames[0]) ||
+	    ev->header.outcome == UNWIND_COLD)
+		return -EBADMSG;
+	decode_header(&ev->header, ret);
+	ret->kernel = (const uint64_t *)ev->frames;
+	ret->user = ret->kernel + ret->kernel_cnt;
 	return 0;
+}
+
+static int decode_cold(const void *record, size_t size, struct sample *ret)
+{
+	const struct cold_event *ev = record;
+
+	if (size < offsetof(struct cold_event, stack) || ev->stack_bytes > COLD_STACK_BYTES ||
+	    ev->header.size != offsetof(struct cold_event, stack) + ev->stack_bytes ||
+	    ev->header.kernel_frames_cnt > MAX_KERNEL_FRAMES || ev->header.user_frames_cnt ||
+	    ev->header.outcome != UNWIND_COLD)
+		return -EBADMSG;
+	decode_header(&ev->header, ret);
+	ret->kernel = (const uint64_t *)ev->kernel_frames;
+	ret->regs = (const uint64_t *)ev->regs;
+	ret->stack = ev->stack;
+	ret->stack_bytes = ev->stack_bytes;
+	return 0;
+}
+
+static int decode(const void *record, size_t size, struct sample *ret)
+{
+	const struct cpu_event_header *h = record;
+
+	if (size < sizeof(*h) || h->size > size || h->outcome >= UNWIND_OUTCOME_CNT)
+		return -EBADMSG;
+	return h->kind == EVENT_CPU_COLD ? decode_cold(record, size, ret)
+					 : decode_walked(record, ret);
 }
 
 static const struct probe_ops cpu_ops = {
 	.event_kind = EVENT_CPU,
+	.cold_event_kind = EVENT_CPU_COLD,
 	.configure = configure,
 	.attach = attach,
 	.detach = detach,

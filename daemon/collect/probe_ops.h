@@ -11,7 +11,8 @@
 struct cprofd_bpf;
 
 struct probe_ops {
-	enum event_kind event_kind;
+	enum event_kind event_kind;      /* of its counters and its records */
+	enum event_kind cold_event_kind; /* of those that carry a copy of the stack */
 	/* Switches the kind's programs on, before loading. */
 	void (*configure)(struct cprofd_bpf *skel, const struct collector_config *config);
 	/* 'ret_state' is given to the calls below; owns what is attached. */

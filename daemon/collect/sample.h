@@ -24,6 +24,11 @@ struct sample {
 	/* Leaf first; [0] is where it stood, the rest are return addresses. Borrowed: valid until
 	 * the callback that got the sample returns. */
 	const uint64_t *kernel, *user;
+	/* Outcome UNWIND_COLD: user_cnt is 0, and this is what the walk needs. Borrowed likewise.
+	 */
+	const uint64_t *regs; /* UNWIND_REG_CNT + 1, DWARF numbers, the last is the pc */
+	const uint8_t *stack; /* from regs[UNWIND_REG_SP] on */
+	uint32_t stack_bytes;
 };
 
 #endif

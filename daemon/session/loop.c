@@ -24,7 +24,7 @@
 struct loop {
 	struct session *s;
 	int signal_fd, hotplug_fd;
-	uint64_t last_round_ns, next_cpu_check_ns;
+	uint64_t last_round_ns, next_cpu_check_ns, next_tick_ns;
 	bool is_ended[OPTIONS_KINDS_MAX];
 	int err; /* first failure of a callback: memory */
 };
@@ -99,6 +99,10 @@ static void run_round(struct loop *l)
 
 	read_round(l, l->last_round_ns);
 	l->last_round_ns = began_ns;
+	if (began_ns >= l->next_tick_ns) {
+		l->next_tick_ns = began_ns + NSEC_PER_SEC;
+		unwind__tick(l->s->unwind);
+	}
 }
 
 static void remove_cpu(struct loop *l, int cpu)

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "session/naming.h"
+#include "session/outcome.h"
 
 /* The aggregate's share of the collector's memory budget (40 MB with everything). */
 #define PROFILE_MAX_BYTES (24U << 20)
@@ -33,7 +34,8 @@ struct run_state {
 
 struct pipeline {
 	struct pipeline_config config;
-	struct run_state *states; /* one per config.runs */
+	struct run_state *states;         /* one per config.runs */
+	uint64_t walked[MAX_USER_FRAMES]; /* of the copy being walked */
 };
 
 /* A stack under construction, leaf first. */
@@ -85,26 +87,6 @@ static int push_kernel_stack(struct stack *stack, struct kind_run *run, struct r
 	return err;
 }
 
-static const char *truncation(const struct kind_run *run, const struct sample *s)
-{
-	switch (s->outcome) {
-	case UNWIND_FP_INVALID:
-		return "[truncated: frame_pointer]";
-	case UNWIND_FP_ZERO:
-		/* Code without frame pointers leaves any value in the register, 0 too: a chain of
-		 * one frame proves nothing. */
-		return s->user_cnt == 1 ? "[truncated: frame_pointer]" : NULL;
-	case UNWIND_UNREADABLE:
-		return "[truncated: unreadable]";
-	case UNWIND_TOO_DEEP:
-		return "[truncated: too_deep]";
-	case UNWIND_COMPAT:
-		return "[truncated: 32_bit]";
-	default:
-		return NULL;
-	}
-}
-
 /* One frame; *ret_known is false when the address belongs to no executable mapping. */
 static int push_user_frame(struct pipeline *p, struct stack *stack, struct kind_run *run,
 			   struct run_state *state, struct process *process, uint64_t address,
@@ -140,37 +122,59 @@ static struct process *find_process(struct pipeline *p, const struct sample *s)
 	return process && process->start_ticks == start_ticks ? process : NULL;
 }
 
+/* Frames of a sample whose stack came as a copy. *ret is the sample with them in place. */
+static void walk_copy(struct pipeline *p, struct process *process, const struct sample *s,
+		      struct sample *ret)
+{
+	const struct unwind_input in = {
+		.pid = s->pid,
+		.start_ns = s->start_ns,
+		.regs = s->regs,
+		.stack = s->stack,
+		.stack_bytes = s->stack_bytes,
+	};
+
+	*ret = *s;
+	ret->user = p->walked;
+	ret->user_cnt = (uint32_t)unwind__walk(p->config.unwind, process, &in, p->walked,
+					       MAX_USER_FRAMES, &ret->outcome, NULL);
+}
+
 static int push_user_stack(struct pipeline *p, struct stack *stack, struct kind_run *run,
 			   struct run_state *state, const struct sample *s)
 {
-	const char *reason = truncation(run, s);
-	struct process *process;
+	enum unwind_outcome outcome = s->outcome;
+	struct process *process = NULL;
+	struct sample walked;
+	const char *root;
 	bool known = true;
 	uint32_t i;
 	int err = 0;
 
-	if (!s->user_cnt)
-		return reason ? push_synthetic(stack, run->profile, reason) : 0;
-	process = find_process(p, s);
-	if (!process) {
-		run->stacks_unknown++;
-		return push_synthetic(stack, run->profile, "[unknown]");
+	if (s->user_cnt || s->regs)
+		process = find_process(p, s);
+	if (process && s->regs) {
+		walk_copy(p, process, s, &walked);
+		s = &walked;
+		outcome = walked.outcome;
 	}
-	for (i = 0; !err && i < s->user_cnt; i++) {
-		err = push_user_frame(p, stack, run, state, process, s->user[i] - (i > 0), &known);
+	if (!process && outcome != UNWIND_KERNEL_THREAD) {
+		run->stacks_unknown++;
+		err = push_synthetic(stack, run->profile, "[unknown]");
+	}
+	for (i = 0; process && !err && i < s->user_cnt; i++) {
+		err = push_user_frame(p, stack, run, state, process, s->user[i], &known);
 		if (known)
 			continue;
-		if (i == 0) {
+		if (i == 0)
 			err = err ?: push_synthetic(stack, run->profile, "[unknown]");
-			continue;
-		}
-		/* The chain led astray: what follows is no better. */
-		run->stacks_not_code++;
-		reason = "[truncated: not_code]";
+		outcome = UNWIND_NOT_CODE;
 		break;
 	}
-	if (!err && reason)
-		err = push_synthetic(stack, run->profile, reason);
+	run->outcomes[outcome]++;
+	root = process ? outcome__root(outcome, s->user_cnt) : NULL;
+	if (!err && root)
+		err = push_synthetic(stack, run->profile, root);
 	return err;
 }
 
@@ -255,13 +259,17 @@ int pipeline__sample(struct pipeline *p, const struct sample *s)
 		return err;
 	}
 	run->account.aggregated++;
-	run->outcomes[s->outcome]++;
 	return 0;
 }
 
 int pipeline__event(struct pipeline *p, const struct process_event *ev)
 {
-	return process_table__apply(p->config.processes, ev);
+	int err = process_table__apply(p->config.processes, ev);
+
+	if (ev->kind == PROCESS_EVENT_MMAP || ev->kind == PROCESS_EVENT_EXEC ||
+	    ev->kind == PROCESS_EVENT_EXIT)
+		unwind__process_changed(p->config.unwind, ev->pid);
+	return err;
 }
 
 static int add_dangling_mapping(const struct pipeline *p, struct profile *profile)

@@ -13,6 +13,7 @@
 #include "session/accounting.h"
 #include "session/naming.h"
 #include "symbolize/symbolize.h"
+#include "unwind/unwind.h"
 
 /* The profile of one kind, while it is being made and afterwards. */
 struct kind_run {
@@ -21,7 +22,6 @@ struct kind_run {
 	struct profile *profile;               /* owned */
 	struct accounting account;             /* the pipeline keeps the user side's part */
 	uint64_t outcomes[UNWIND_OUTCOME_CNT]; /* of the user stacks of aggregated samples */
-	uint64_t stacks_not_code;              /* cut at a return address that points to no code */
 	uint64_t stacks_unknown;               /* of processes the table does not know */
 	struct naming_stats names;             /* after pipeline__finish() */
 };
@@ -32,6 +32,7 @@ struct pipeline_config {
 	const struct options *opts;
 	struct process_table *processes; /* borrowed, as the next */
 	struct symbolizer *symbolizer;
+	struct unwind *unwind;
 	struct kind_run *runs;
 	size_t runs_cnt;
 	uint64_t start_real_ns;

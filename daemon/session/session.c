@@ -114,6 +114,10 @@ static int load_collector(struct session *s)
 	size_t i;
 	int err;
 
+	unwind__plan_memory(s->opts->unwind_memory_bytes, &config.unwind_leaf_pages,
+			    &config.unwind_block_pages);
+	s->unwind_leaf_pages = config.unwind_leaf_pages;
+	s->unwind_block_pages = config.unwind_block_pages;
 	for (i = 0; i < s->opts->kinds_cnt; i++)
 		wanted[i] = s->opts->kinds[i].probe;
 	err = collector__new(&s->collector, &config);
@@ -168,12 +172,39 @@ static int watch_processes(struct session *s)
 	return EXIT_STATUS_OK;
 }
 
+static int make_unwind_tables(struct session *s)
+{
+	struct collector_unwind_maps fds;
+	struct unwind_maps maps;
+	int err;
+
+	collector__unwind_maps(s->collector, &fds);
+	maps = (struct unwind_maps){
+		.leaf = fds.leaf,
+		.block = fds.block,
+		.files = fds.files,
+		.rules = fds.rules,
+		.slots = fds.slots,
+		.control = fds.control,
+		.processes = fds.processes,
+		.leaf_pages = s->unwind_leaf_pages,
+		.block_pages = s->unwind_block_pages,
+	};
+	err = unwind__new(&s->unwind, &maps, s->processes, s->worker);
+	if (err) {
+		log_errno(err, "unwind tables");
+		return EXIT_STATUS_FAILURE;
+	}
+	return EXIT_STATUS_OK;
+}
+
 static int make_pipeline(struct session *s)
 {
 	struct pipeline_config config = {
 		.opts = s->opts,
 		.processes = s->processes,
 		.symbolizer = s->symbolizer,
+		.unwind = s->unwind,
 		.runs = s->runs,
 		.runs_cnt = s->opts->kinds_cnt,
 		.start_real_ns = clock__real_ns(),
@@ -215,6 +246,8 @@ static int prepare(struct session *s)
 	status = load_collector(s);
 	if (!status)
 		status = watch_processes(s);
+	if (!status)
+		status = make_unwind_tables(s);
 	return status ?: make_pipeline(s);
 }
 
@@ -347,6 +380,7 @@ static int wait_for_command(struct session *s, int status)
 {
 	int command_status = 0;
 
+	unwind__free(take_ptr(s->unwind)); /* maps what the collector owns */
 	collector__free(take_ptr(s->collector));
 	sideband__free(take_ptr(s->sideband));
 	if (!s->command)
@@ -362,6 +396,7 @@ static void done(struct session *s)
 	for (i = 0; i < s->opts->kinds_cnt; i++)
 		profile__free(s->runs[i].profile);
 	pipeline__free(s->pipeline);
+	unwind__free(s->unwind);
 	collector__free(s->collector);
 	sideband__free(s->sideband);
 	timeline__free(s->timeline);

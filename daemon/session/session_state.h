@@ -16,6 +16,7 @@
 #include "session/targets.h"
 #include "session/timeline.h"
 #include "symbolize/symbolize.h"
+#include "unwind/unwind.h"
 #include "worker/worker.h"
 
 struct session {
@@ -26,12 +27,14 @@ struct session {
 	struct output_plan plan;
 	struct command *command; /* NULL: none */
 	struct cpu_list cpus;
+	uint32_t unwind_leaf_pages, unwind_block_pages;
 	struct collector *collector;
 	struct sideband *sideband;
 	struct process_table *processes;
 	struct timeline *timeline;
 	struct worker *worker;
 	struct symbolizer *symbolizer;
+	struct unwind *unwind;
 	struct pipeline *pipeline;
 	struct kind_run runs[OPTIONS_KINDS_MAX]; /* one per opts->kinds */
 	struct progress progress;

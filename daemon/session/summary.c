@@ -14,22 +14,13 @@
 #include "base/escape.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "session/outcome.h"
 
 #define BAR_WIDTH   30
 #define TOP_ROWS    20
 #define MIB         (1024.0 * 1024.0)
 #define SECONDS(ns) ((double)(ns) / NSEC_PER_SEC)
 #define MS(ns)      ((double)(ns) / 1e6)
-
-static const char *const outcome_names[UNWIND_OUTCOME_CNT] = {
-	[UNWIND_END] = "end",
-	[UNWIND_FP_ZERO] = "frame_pointer_zero",
-	[UNWIND_FP_INVALID] = "frame_pointer_invalid",
-	[UNWIND_UNREADABLE] = "unreadable",
-	[UNWIND_TOO_DEEP] = "too_deep",
-	[UNWIND_COMPAT] = "32_bit",
-	[UNWIND_KERNEL_THREAD] = "kernel_thread",
-};
 
 void progress__init(struct progress *pg, const struct options *opts)
 {
@@ -89,10 +80,14 @@ static void print_drops(const struct accounting *a)
 		log_warn("lost samples, shown as [lost] in the profile: %s", text.data);
 }
 
-static uint64_t truncated_stacks(const struct kind_run *run)
+static uint64_t user_stacks(const struct kind_run *run)
 {
-	return run->outcomes[UNWIND_FP_INVALID] + run->outcomes[UNWIND_UNREADABLE] +
-	       run->outcomes[UNWIND_TOO_DEEP] + run->outcomes[UNWIND_COMPAT];
+	uint64_t cnt = 0;
+	size_t i;
+
+	for (i = 0; i < UNWIND_OUTCOME_CNT; i++)
+		cnt += i == UNWIND_KERNEL_THREAD ? 0 : run->outcomes[i];
+	return cnt;
 }
 
 static void print_details(const struct kind_run *run)
@@ -102,9 +97,10 @@ static void print_details(const struct kind_run *run)
 
 	accounting__print(&run->account, &text);
 	for (i = UNWIND_END; i < UNWIND_OUTCOME_CNT; i++)
-		buf__printf(&text, " stack.%s=%" PRIu64, outcome_names[i], run->outcomes[i]);
-	buf__printf(&text, " stack.not_code=%" PRIu64 " stack.unknown_process=%" PRIu64,
-		    run->stacks_not_code, run->stacks_unknown);
+		if (run->outcomes[i])
+			buf__printf(&text, " stack.%s=%" PRIu64, outcome__name(i),
+				    run->outcomes[i]);
+	buf__printf(&text, " stack.unknown_process=%" PRIu64, run->stacks_unknown);
 	log_info("%s: %s", run->probe->name, text.data ?: "");
 	buf__clear(&text);
 	for (i = 0; i < PARSE_STATUS_CNT; i++)
@@ -121,7 +117,7 @@ void summary__print_totals(const struct options *opts, const struct kind_run *ru
 	const struct accounting *a = &run->account;
 	const char *identity = NULL;
 	int64_t imbalance = accounting__imbalance(a, &identity);
-	uint64_t with_stack = a->aggregated - run->outcomes[UNWIND_KERNEL_THREAD];
+	uint64_t stacks = user_stacks(run);
 
 	if (imbalance)
 		log_err("%s: accounts do not balance: %s is off by %" PRId64 "; please report this",
@@ -131,11 +127,9 @@ void summary__print_totals(const struct options *opts, const struct kind_run *ru
 		 " idle ticks, %" PRIu64 " lost",
 		 run->probe->name, SECONDS(duration_ns), opts->freq_hz, cpus_cnt, a->aggregated,
 		 a->idle, accounting__dropped_total(a));
-	if (with_stack)
-		log_info("%s: %.1f %% of user stacks known to be cut short (no frame pointers)",
-			 run->probe->name,
-			 100.0 * (double)(truncated_stacks(run) + run->stacks_not_code) /
-				 (double)with_stack);
+	if (stacks)
+		log_info("%s: %.2f %% of user stacks are complete", run->probe->name,
+			 100.0 * (double)run->outcomes[UNWIND_END] / (double)stacks);
 	if (opts->verbose)
 		print_details(run);
 }

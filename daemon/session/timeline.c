@@ -58,22 +58,30 @@ static int push_item(struct timeline *t, struct timeline_item item)
 	return 0;
 }
 
+/* One allocation: the sample, its frames, and what a cold one carries. */
 int timeline__push_sample(struct timeline *t, const struct sample *s)
 {
 	size_t kernel_bytes = s->kernel_cnt * sizeof(*s->kernel);
 	size_t user_bytes = s->user_cnt * sizeof(*s->user);
-	_cleanup_free_ struct sample *copy = malloc(sizeof(*copy) + kernel_bytes + user_bytes);
-	uint64_t *frames;
+	size_t regs_bytes = s->regs ? (UNWIND_REG_CNT + 1) * sizeof(*s->regs) : 0;
+	_cleanup_free_ struct sample *copy =
+		malloc(sizeof(*copy) + kernel_bytes + user_bytes + regs_bytes + s->stack_bytes);
+	char *data;
 	int err;
 
 	if (!copy)
 		return -ENOMEM;
-	frames = (uint64_t *)(copy + 1);
 	*copy = *s;
-	copy->kernel = frames;
-	copy->user = frames + s->kernel_cnt;
-	memcpy(frames, s->kernel, kernel_bytes);
-	memcpy(frames + s->kernel_cnt, s->user, user_bytes);
+	data = (char *)(copy + 1);
+	copy->kernel = memcpy(data, s->kernel, kernel_bytes);
+	data += kernel_bytes;
+	if (user_bytes)
+		copy->user = memcpy(data, s->user, user_bytes);
+	data += user_bytes;
+	if (s->regs) {
+		copy->regs = memcpy(data, s->regs, regs_bytes);
+		copy->stack = memcpy(data + regs_bytes, s->stack, s->stack_bytes);
+	}
 	err = push_item(t, (struct timeline_item){ .time_ns = s->time_ns, .sample = copy });
 	if (err)
 		return err;

@@ -351,6 +351,15 @@ const struct mapping *process__mapping(struct process_table *t, struct process *
 	return address_space__find(e->as, addr);
 }
 
+size_t process__mappings(struct process_table *t, struct process *p, const struct mapping **ret)
+{
+	const struct address_space *as = process_entry__of(p)->as;
+	size_t cnt = address_space__cnt(as);
+
+	*ret = cnt ? address_space__get(as, 0) : NULL;
+	return cnt;
+}
+
 /* Asked at every EXIT of the host: must not read maps, nor take notice of whom nobody asked for. */
 bool process_table__is_gone(struct process_table *t, pid_t pid)
 {

@@ -38,8 +38,9 @@ struct unwind_input {
 	pid_t pid;
 	uint64_t start_ns; /* boot time of the process's start: key of its tables in the kernel */
 	const uint64_t *regs; /* UNWIND_REG_CNT + 1, DWARF numbers, the last is the pc */
-	const uint8_t *stack; /* from regs[UNWIND_REG_SP] on */
+	const uint8_t *stack; /* from regs[UNWIND_REG_SP] - below_bytes on */
 	size_t stack_bytes;
+	size_t below_bytes; /* of stack_bytes, lie below the stack pointer: the red zone */
 };
 
 /*
@@ -60,12 +61,27 @@ void unwind__process_changed(struct unwind *u, pid_t pid);
 /* About once a second: the clock of "least recently used". */
 void unwind__tick(struct unwind *u);
 
+/* What became of a module's table. Where there is none its code is walked by frame pointers. */
+enum unwind_module_state {
+	UNWIND_MODULE_NEW = 0, /* no walk came by, or it was thrown out since */
+	UNWIND_MODULE_READY = 1,
+	UNWIND_MODULE_NO_FILE = 2,    /* module->open_status says why; asked again */
+	UNWIND_MODULE_OTHER_FILE = 3, /* its build-id is not the one that was mapped */
+	UNWIND_MODULE_NO_CFI = 4,     /* the file has no call frame information */
+	UNWIND_MODULE_BAD_FILE = 5,   /* the worker could not read it */
+	UNWIND_MODULE_BAD_ROWS = 6,   /* the worker's rows contradict abi/unwind_table.h */
+	UNWIND_MODULE_MEMORY = 7,     /* more than the cap even with everything else gone; asked
+				       * again after a minute */
+	UNWIND_MODULE_STATE_CNT,
+};
+enum unwind_module_state unwind__module_state(const struct unwind *u, const struct module *module);
+
 struct unwind_stats {
-	uint64_t files, files_failed, rows, rules;
+	uint64_t files, rows, rules; /* in the tables now */
 	uint64_t leaf_pages_used, block_pages_used, evictions, slots_used, slot_evictions;
-	uint64_t
-		memory_full; /* tables not made: more than the cap even with everything else gone */
-	uint64_t build_ns;   /* spent in the worker's answers */
+	uint64_t modules_by_state[UNWIND_MODULE_STATE_CNT]; /* NEW: those thrown out */
+	uint64_t memory_full; /* times a table was not made for lack of memory */
+	uint64_t build_ns;    /* spent in the worker's answers */
 };
 void unwind__stats(const struct unwind *u, struct unwind_stats *ret);
 

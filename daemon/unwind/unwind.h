@@ -46,8 +46,8 @@ struct unwind_input {
 /*
  * Walks it against the mappings the process has now (call in time order), makes the tables it
  * meets, and gives the process its slot in the kernel, so that its next samples need no copy.
- * frames: leaf first, as in struct cpu_event (callers - 1), at most frames_max. Returns how many; the
- * outcome is never UNWIND_CONTINUE or UNWIND_COLD. 'p' NULL: one frame, UNWIND_NOT_CODE.
+ * frames: leaf first, as in struct cpu_event (callers - 1), at most frames_max. Returns how many;
+ * the outcome is never UNWIND_CONTINUE or UNWIND_COLD. 'p' NULL: one frame, UNWIND_NOT_CODE.
  * *ret_stop (may be NULL) is the module whose frame ended an incomplete walk, or NULL.
  */
 size_t unwind__walk(struct unwind *u, struct process *p, const struct unwind_input *in,
@@ -79,7 +79,7 @@ enum unwind_module_state unwind__module_state(const struct unwind *u, const stru
 struct unwind_stats {
 	uint64_t files, rows, rules; /* in the tables now */
 	uint64_t leaf_pages_used, block_pages_used, evictions, slots_used, slot_evictions;
-	uint64_t modules_by_state[UNWIND_MODULE_STATE_CNT]; /* NEW: those thrown out */
+	uint64_t modules_by_state[UNWIND_MODULE_STATE_CNT];
 	uint64_t memory_full; /* times a table was not made for lack of memory */
 	uint64_t build_ns;    /* spent in the worker's answers */
 };

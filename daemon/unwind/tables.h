@@ -47,9 +47,6 @@ void tables__remove(struct tables *t, uint32_t file);
  * same look-up as bpf/unwind.bpf.c's. */
 const struct unwind_rule *tables__find(const struct tables *t, uint32_t file, uint64_t address);
 
-/* Fills what the tables know of: files, rows, rules, pages used, evictions. */
-void tables__stats(const struct tables *t, struct unwind_stats *ret);
-
 /* Around changes that a walk in the kernel may be reading right now. */
 void tables__begin_change(struct tables *t);
 void tables__end_change(struct tables *t);

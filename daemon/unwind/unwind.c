@@ -95,9 +95,6 @@ static bool find_code(uint64_t address, struct walk_code *ret, void *ctx)
 	if (module_rules__need(u->rules, w->process, m, on_evict, u))
 		slots__module_changed(u->slots, m->module);
 	module_rules__piece(u->rules, m, address, &piece);
-	/* The programs tell which files are in use by this; who is walked here uses them too. */
-	if (piece.file < UNWIND_FILES_MAX)
-		u->tables.files[piece.file].epoch = u->tables.control->epoch;
 	*ret = (struct walk_code){
 		.module = m->module,
 		.file = piece.file,
@@ -154,7 +151,6 @@ enum unwind_module_state unwind__module_state(const struct unwind *u, const stru
 void unwind__stats(const struct unwind *u, struct unwind_stats *ret)
 {
 	*ret = (struct unwind_stats){ 0 };
-	tables__stats(&u->tables, ret);
 	module_rules__stats(u->rules, ret);
 	slots__stats(u->slots, ret);
 }

@@ -153,4 +153,5 @@ void unwind__stats(const struct unwind *u, struct unwind_stats *ret)
 	*ret = (struct unwind_stats){ 0 };
 	module_rules__stats(u->rules, ret);
 	slots__stats(u->slots, ret);
+	tables__stats(&u->tables, ret);
 }

@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include "base/array.h"
 #include "base/cleanup.h"
-#include "parse/eh_frame.h"
 
 #define ALIGNMENT_BYTES 16 /* of functions: what compilers align them to */
 
@@ -340,27 +339,30 @@ static enum parse_status build(struct unwind_rows *rows, const struct eh_frame *
 	return PARSE_OK;
 }
 
-static enum parse_status read_sections(const struct elf_image *image,
-				       const struct cfi_sections *sections,
-				       struct unwind_rows *rows)
+enum parse_status unwind_rows__build(const struct cfi_section *sections, size_t cnt,
+				     const struct text_range *text, size_t text_cnt,
+				     struct unwind_rows *ret)
 {
-	struct text_range text[PARSE_EXEC_MAX];
-	const size_t text_cnt = find_text(image, text);
+	struct unwind_rows rows = { .blocks = NULL };
 	enum parse_status status;
 	struct eh_frame frames;
 
-	status = eh_frame__read(sections->items, sections->cnt, text, text_cnt, &frames);
+	status = eh_frame__read(sections, cnt, text, text_cnt, &frames);
 	if (status != PARSE_OK)
 		return status;
-	rows->fdes_bad_cnt = frames.bad_cnt;
-	status = frames.entries_cnt ? build(rows, &frames, text) : PARSE_NO_CFI;
+	rows.fdes_bad_cnt = frames.bad_cnt;
+	status = frames.entries_cnt ? build(&rows, &frames, text) : PARSE_NO_CFI;
 	eh_frame__done(&frames);
+	if (status == PARSE_OK)
+		*ret = rows;
+	else
+		unwind_rows__done(&rows);
 	return status;
 }
 
 enum parse_status unwind_rows__read(const struct elf_image *image, struct unwind_rows *ret)
 {
-	struct unwind_rows rows = { .blocks = NULL };
+	struct text_range text[PARSE_EXEC_MAX];
 	struct cfi_sections sections;
 	enum parse_status status;
 
@@ -369,12 +371,9 @@ enum parse_status unwind_rows__read(const struct elf_image *image, struct unwind
 	status = cfi_sections__find(image, &sections);
 	if (status != PARSE_OK)
 		return status;
-	status = read_sections(image, &sections, &rows);
+	status =
+		unwind_rows__build(sections.items, sections.cnt, text, find_text(image, text), ret);
 	cfi_sections__done(&sections);
-	if (status == PARSE_OK)
-		*ret = rows;
-	else
-		unwind_rows__done(&rows);
 	return status;
 }
 

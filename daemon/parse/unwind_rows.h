@@ -8,6 +8,7 @@
 #define PARSE_UNWIND_ROWS_H
 
 #include "abi/unwind_table.h"
+#include "parse/eh_frame.h"
 #include "parse/elf_image.h"
 
 /* The blocks of one executable segment, from its first to its last FDE. */
@@ -43,6 +44,11 @@ struct unwind_rows {
  * than 16 bytes, up to a multiple of 16), which no pc is in: they continue the function before.
  */
 enum parse_status unwind_rows__read(const struct elf_image *image, struct unwind_rows *ret);
+
+/* The same of sections found already; text as eh_frame__read() wants it. */
+enum parse_status unwind_rows__build(const struct cfi_section *sections, size_t cnt,
+				     const struct text_range *text, size_t text_cnt,
+				     struct unwind_rows *ret);
 void unwind_rows__done(struct unwind_rows *rows); /* safe on a zeroed one */
 
 /* The rule of an ELF virtual address, as the kernel will find it; for tests and tools. */

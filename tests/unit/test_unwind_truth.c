@@ -26,6 +26,7 @@
 
 static const char *paths[PATHS_MAX];
 static size_t paths_cnt;
+static bool paths_are_arguments;
 
 struct comparison {
 	const char *path;
@@ -227,13 +228,20 @@ static void compare_file(const char *path)
 {
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
 	struct comparison c = { .path = path };
+	enum parse_status status;
 	struct elf_image image;
 	Dwarf *dwarf;
 	Elf *elf;
 
 	assert_true(fd >= 0);
 	assert_int_equal(elf_image__open(fd, &image), PARSE_OK);
-	assert_int_equal(unwind_rows__read(&image, &c.rows), PARSE_OK);
+	status = unwind_rows__read(&image, &c.rows);
+	if (status == PARSE_NO_CFI && paths_are_arguments) {
+		print_message("%s: no call frame information\n", path);
+		elf_image__done(&image);
+		return;
+	}
+	assert_int_equal(status, PARSE_OK);
 	elf = elf_begin(fd, ELF_C_READ_MMAP, NULL);
 	assert_non_null(elf);
 	dwarf = dwarf_begin_elf(elf, DWARF_C_READ, NULL);
@@ -247,7 +255,7 @@ static void compare_file(const char *path)
 	print_message("%s: %lu compared, %lu unsupported, %lu in gaps, %lu of them padding, "
 		      "%lu different\n",
 		      path, c.compared, c.unsupported, c.gaps, c.padding, c.different);
-	assert_true(c.compared > 20);
+	assert_true(c.compared > 0);
 	assert_int_equal(c.different, 0);
 	dwarf_cfi_end(c.cfi[0]);
 	dwarf_end(dwarf);
@@ -277,7 +285,8 @@ int main(int argc, char **argv)
 
 	for (int i = 1; i < argc && paths_cnt < PATHS_MAX; i++)
 		paths[paths_cnt++] = argv[i];
-	if (argc == 1) {
+	paths_are_arguments = argc > 1;
+	if (!paths_are_arguments) {
 		paths[paths_cnt++] = "/proc/self/exe";
 		dl_iterate_phdr(take_path, NULL);
 	}

@@ -326,6 +326,13 @@ static void arm_abort(int signal_fd, const sigset_t *mask)
 	sigprocmask(SIG_UNBLOCK, mask, NULL);
 }
 
+void loop__hold_signals(void)
+{
+	sigset_t mask;
+
+	block_signals(&mask);
+}
+
 int loop__run(struct session *s)
 {
 	struct loop l = { .s = s, .signal_fd = -1, .hotplug_fd = -1 };

@@ -278,6 +278,7 @@ static int start(struct session *s)
 		log_err("pid %d exited before it could be profiled", s->targets.list[0].pid);
 		return EXIT_STATUS_NO_TARGET;
 	}
+	loop__hold_signals();
 	err = collector__attach(s->collector);
 	if (err) {
 		log_errno(err, "attaching the probes; `cprofd doctor` tells what is missing");

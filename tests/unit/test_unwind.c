@@ -38,6 +38,9 @@ static void test_table_and_slot(void **state)
 	assert_entry(f, 0, 3, 0x7f0000001000, 0x7f0000005000, 0x7f0000001000 - TEXT, 1);
 	assert_int_equal(stats_of(f).slots_used, 1);
 	assert_int_equal(stats_of(f).files, 2);
+	assert_true(stats_of(f).rules >= 2);
+	assert_int_equal(stats_of(f).leaf_pages_used, 2);
+	assert_int_equal(stats_of(f).block_pages_used, 1);
 	assert_int_equal(stats_of(f).modules_by_state[UNWIND_MODULE_READY], 2);
 }
 
@@ -208,6 +211,7 @@ static void test_eviction(void **state)
 	assert_entry(f, 0, 1, 0x501000, 0x505000, 0x501000 - TEXT, f->view.slots[0].file[1]);
 	assert_true(f->view.slots[0].file[1] < UNWIND_FILES_MAX);
 	assert_int_equal(f->view.control->generation % 2, 0);
+	assert_int_equal(stats_of(f).evictions, 1);
 	/* And back. */
 	unwind__tick(f->unwind);
 	fill_rows(&files[0], 0, 1);

@@ -24,11 +24,6 @@ struct module_entry {
 	enum unwind_module_state state;
 };
 
-struct made_file {
-	uint64_t digest; /* 0: no table */
-	uint64_t rows_cnt;
-};
-
 struct module_rules {
 	struct tables *tables;
 	struct process_table *processes;
@@ -36,7 +31,7 @@ struct module_rules {
 	struct module_entry *modules; /* by module->idx */
 	size_t modules_cnt, modules_cap;
 	uint64_t digest_key;
-	struct made_file files[UNWIND_FILES_MAX];
+	uint64_t digests[UNWIND_FILES_MAX]; /* by file; 0: no table */
 	uint64_t memory_full, build_ns;
 };
 
@@ -113,7 +108,7 @@ static uint64_t digest_rows(const struct module_rules *r, const struct worker_ro
 
 static void forget_file(struct module_rules *r, uint32_t file)
 {
-	r->files[file] = (struct made_file){ .digest = 0 };
+	r->digests[file] = 0;
 	for (size_t i = 0; i < r->modules_cnt; i++) {
 		struct module_entry *e = &r->modules[i];
 
@@ -141,7 +136,7 @@ static void evict_file(uint32_t file, void *ctx)
 static bool find_same(const struct module_rules *r, uint64_t digest, uint32_t *ret_file)
 {
 	for (uint32_t i = 0; i < UNWIND_FILES_MAX; i++) {
-		if (r->files[i].digest != digest)
+		if (r->digests[i] != digest)
 			continue;
 		*ret_file = i;
 		return true;
@@ -167,8 +162,7 @@ static enum unwind_module_state add_rows(struct module_rules *r, const struct wo
 		return UNWIND_MODULE_READY;
 	switch (tables__add(r->tables, &rows, ret_file, evict_file, ev)) {
 	case 0:
-		r->files[*ret_file] =
-			(struct made_file){ .digest = digest, .rows_cnt = w->rows_cnt };
+		r->digests[*ret_file] = digest;
 		return UNWIND_MODULE_READY;
 	case -EBADMSG:
 		return UNWIND_MODULE_BAD_ROWS;
@@ -320,10 +314,6 @@ void module_rules__stats(const struct module_rules *r, struct unwind_stats *ret)
 {
 	for (size_t i = 0; i < r->modules_cnt; i++)
 		ret->modules_by_state[r->modules[i].state]++;
-	for (size_t i = 0; i < UNWIND_FILES_MAX; i++) {
-		ret->files += r->files[i].digest != 0;
-		ret->rows += r->files[i].rows_cnt;
-	}
 	ret->memory_full = r->memory_full;
 	ret->build_ns = r->build_ns;
 }

@@ -151,6 +151,7 @@ enum unwind_module_state unwind__module_state(const struct unwind *u, const stru
 void unwind__stats(const struct unwind *u, struct unwind_stats *ret)
 {
 	*ret = (struct unwind_stats){ 0 };
+	tables__stats(&u->tables, ret);
 	module_rules__stats(u->rules, ret);
 	slots__stats(u->slots, ret);
 	tables__stats(&u->tables, ret);

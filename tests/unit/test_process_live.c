@@ -75,6 +75,24 @@ static void test_scan_finds_us(void **state)
 	assert_ptr_equal(process_table__find(f->t, getpid()), p);
 }
 
+static void test_mappings_ascend(void **state)
+{
+	struct fixture *f = *state;
+	struct process *p = process_table__find(f->t, getpid());
+	const struct mapping *m;
+	size_t cnt;
+
+	assert_non_null(p);
+	cnt = process__mappings(f->t, p, &m);
+	assert_true(cnt > 2); /* this program, libc, the loader */
+	for (size_t i = 0; i + 1 < cnt; i++)
+		assert_true(m[i].start < m[i].end && m[i].end <= m[i + 1].start);
+	for (size_t i = 0; i < cnt; i++)
+		assert_ptr_equal(process__mapping(f->t, p, m[i].end - 1), &m[i]);
+	address_space__unref(take_ptr(process_entry__of(p)->as));
+	assert_int_equal(process__mappings(f->t, p, &m), 0);
+}
+
 static void test_new_mapping_is_found(void **state)
 {
 	struct fixture *f = *state;
@@ -472,6 +490,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_scan_finds_us),
+		TEST(test_mappings_ascend),
 		TEST(test_new_mapping_is_found),
 		TEST(test_fork_of_unread_parent),
 		TEST(test_missing_is_remembered),

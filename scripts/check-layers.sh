@@ -11,7 +11,7 @@ set -euo pipefail
 declare -Ar MAY_SEE=(
 	[base]=""
 	[parse]="base abi"
-	[worker]="base parse"
+	[worker]="base parse abi"
 	[process]="base worker"
 	[unwind]="base worker process abi"
 	[symbolize]="base worker process"

@@ -7,6 +7,10 @@
  *   collector → worker   struct wire_request with one descriptor, then addresses_cnt × u64
  *   worker → collector   struct wire_reply, then segments, symbols, modules (u32 names), strings
  *
+ * WIRE_ROWS comes with a second descriptor: shared memory of WIRE_ROWS_BYTES, sealed in its size,
+ * which the worker fills from its beginning with what wire_rows__bytes() describes. It is megabytes
+ * that a socket would carry in small pieces.
+ *
  * Names are offsets into the strings, which begin with an empty one: 0 is no name.
  */
 #ifndef WORKER_PROTOCOL_H
@@ -14,6 +18,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include "abi/unwind_table.h"
 
 #define WIRE_MAGIC         0x63707277u /* "wrpc" in memory */
 #define WIRE_VERSION       1u
@@ -23,6 +28,9 @@
 #define WIRE_NAME_BYTES    4096u /* with its NUL */
 #define WIRE_BUILD_ID_MAX  20u
 #define WIRE_SEGMENTS_MAX  16u
+#define WIRE_BLOCKS_MAX    (4u << 20) /* 4 GiB of text */
+#define WIRE_ROWS_MAX      (8u << 20)
+#define WIRE_RULES_MAX     16384u
 
 /* How the worker ends; 0 only where no request is lost. */
 enum worker_exit {
@@ -35,6 +43,7 @@ enum worker_exit {
 enum wire_kind {
 	WIRE_ELF = 1,
 	WIRE_KERNEL = 2,
+	WIRE_ROWS = 3,
 };
 
 struct wire_hello {
@@ -62,8 +71,12 @@ struct wire_reply {
 	uint32_t symbols_cnt;
 	uint32_t modules_cnt;
 	uint32_t strings_bytes;
+	/* WIRE_ROWS with status OK; else 0. */
+	uint64_t rows_base;
+	uint32_t blocks_cnt, rules_cnt, rows_cnt;
+	uint32_t reserved;
 };
-_Static_assert(sizeof(struct wire_reply) == 56, "wire shape");
+_Static_assert(sizeof(struct wire_reply) == 80, "wire shape");
 
 struct wire_segment {
 	uint64_t vaddr, limit, offset;
@@ -86,5 +99,17 @@ static inline size_t wire_reply__bytes(const struct wire_reply *r)
 	       r->symbols_cnt * sizeof(struct wire_symbol) + r->modules_cnt * sizeof(uint32_t) +
 	       r->strings_bytes;
 }
+
+/* In shared memory: blocks_cnt + 1 blocks, the rules, the rows. The rows come last, since the
+ * worker knows only behind them how many there are. */
+static inline size_t wire_rows__bytes(const struct wire_reply *r)
+{
+	return ((size_t)r->blocks_cnt + 1) * sizeof(uint32_t) +
+	       r->rules_cnt * sizeof(struct unwind_rule) + r->rows_cnt * sizeof(uint32_t);
+}
+
+#define WIRE_ROWS_BYTES                                                                            \
+	((WIRE_BLOCKS_MAX + 1ul) * sizeof(uint32_t) +                                              \
+	 WIRE_RULES_MAX * sizeof(struct unwind_rule) + WIRE_ROWS_MAX * sizeof(uint32_t))
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The calls of worker.h: cuts what was asked into requests, puts the answers together, and turns
+ * The look-ups of worker.h: cuts what was asked into requests, puts the answers together, and turns
  * the end of a worker into the outcome of the file it was working on. A file that ended a worker is
  * not tried again; a worker that had left by itself before it took the request is replaced once.
  */
@@ -135,12 +135,8 @@ static enum parse_status status_of_failure(int err)
 	}
 }
 
-/*
- * One request. Returns 0 with *ret_status OK or NO_SYMBOLS and the answer, or another status
- * without one; -errno when no worker could be started.
- */
-static int ask(struct worker *w, const struct lookup *l, size_t first, size_t cnt,
-	       enum parse_status *ret_status, struct worker_answer *ret)
+int worker__ask(struct worker *w, const struct worker_question *question,
+		enum parse_status *ret_status, struct worker_answer *ret)
 {
 	bool clean = true;
 	int err = 0;
@@ -150,7 +146,7 @@ static int ask(struct worker *w, const struct lookup *l, size_t first, size_t cn
 		if (err)
 			return err;
 		w->stats.requests++;
-		err = worker_channel__exchange(w, l->kind, l->fd, l->addresses + first, cnt, ret);
+		err = worker_channel__exchange(w, question, ret);
 		if (!err) {
 			*ret_status = ret->header.status;
 			return 0;
@@ -175,11 +171,18 @@ static int ask_in_batches(struct worker *w, const struct lookup *l, struct worke
 	do {
 		size_t left = l->cnt - first;
 		size_t cnt = left < WIRE_ADDRESSES_MAX ? left : WIRE_ADDRESSES_MAX;
+		const struct worker_question question = {
+			.kind = l->kind,
+			.fd = l->fd,
+			.rows_fd = -1,
+			.addresses = l->addresses + first,
+			.addresses_cnt = cnt,
+		};
 		struct worker_answer answer = { .tables = NULL };
 		enum parse_status status = PARSE_CRASHED;
 		int err;
 
-		err = ask(w, l, first, cnt, &status, &answer);
+		err = worker__ask(w, &question, &status, &answer);
 		if (err)
 			return err;
 		if (!has_tables(status)) {

@@ -41,9 +41,9 @@ struct worker_symbol {
 	const char *system_name; /* as linked; NULL with name */
 };
 
-/* Answer to an ELF or a kernel look-up; strings live as long as the reply. */
 struct unwind_rule; /* abi/unwind_table.h */
 
+/* Answer to an ELF or a kernel look-up; strings live as long as the reply. */
 struct worker_reply {
 	enum parse_status status;
 	uint8_t build_id[WORKER_BUILD_ID_MAX];
@@ -77,9 +77,10 @@ int worker__resolve_kernel(struct worker *w, int kallsyms_fd, const uint64_t *ad
 			   struct worker_reply *ret);
 
 /*
- * Rows of a file, from its call frame information. Released with worker_rows__done(); status as in
- * struct worker_reply (PARSE_NO_SYMBOLS: the file has none; there are no rows then). Contents are
- * the worker's word: counts fit the arrays, nothing else is checked here.
+ * Rows of a file, from its call frame information. Released with worker_rows__done(). Rows are
+ * there when status is PARSE_OK, build-id and segments also when it is PARSE_NO_CFI. Contents are
+ * the worker's word: counts fit the arrays, nothing else is checked here; but they are a private
+ * copy, which nobody changes any more.
  */
 struct worker_rows {
 	enum parse_status status;
@@ -90,14 +91,14 @@ struct worker_rows {
 	uint64_t base;    /* ELF address of the first block; abi/unwind_table.h has the shapes */
 	uint32_t *blocks; /* blocks_cnt + 1 */
 	size_t blocks_cnt;
-	uint32_t *rows; /* whole leaf pages */
+	uint32_t *rows;
 	size_t rows_cnt;
 	struct unwind_rule *rules;
 	size_t rules_cnt;
-	void *storage;
-	size_t storage_bytes;
+	void *storage; /* owns the arrays */
 };
 
+/* The file may be a memfd (the vDSO). Returns as worker__resolve_elf(). */
 int worker__unwind_rows(struct worker *w, int fd, struct worker_rows *ret);
 void worker_rows__done(struct worker_rows *r);
 

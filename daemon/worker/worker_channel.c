@@ -63,14 +63,17 @@ static int receive_bytes(int fd, void *data, size_t len, uint64_t deadline_ns)
 	return 0;
 }
 
-/* The descriptor goes with the first byte, so it is attached until something was sent. */
-static int send_request(int socket_fd, const struct wire_request *request, int fd,
-			const uint64_t *addresses, uint64_t deadline_ns)
+/* The descriptors go with the first byte, so they are attached until something was sent. */
+static int send_request(int socket_fd, const struct wire_request *request,
+			const struct worker_question *question, uint64_t deadline_ns)
 {
+	const int fds[2] = { question->fd, question->rows_fd };
+	const size_t fds_bytes = request->kind == WIRE_ROWS ? sizeof(fds) : sizeof(fds[0]);
 	union {
 		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int))];
+		char bytes[CMSG_SPACE(sizeof(fds))];
 	} control = { .bytes = { 0 } };
+	const uint64_t *addresses = question->addresses;
 	const size_t addresses_bytes = request->addresses_cnt * sizeof(*addresses);
 	const size_t total = sizeof(*request) + addresses_bytes;
 	struct cmsghdr *c = &control.align;
@@ -78,8 +81,8 @@ static int send_request(int socket_fd, const struct wire_request *request, int f
 
 	c->cmsg_level = SOL_SOCKET;
 	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+	c->cmsg_len = CMSG_LEN(fds_bytes);
+	memcpy(CMSG_DATA(c), fds, fds_bytes);
 	while (sent < total) {
 		size_t skip = sent < sizeof(*request) ? 0 : sent - sizeof(*request);
 		struct iovec iov[2] = {
@@ -91,7 +94,7 @@ static int send_request(int socket_fd, const struct wire_request *request, int f
 			.msg_iov = header_left ? iov : iov + 1,
 			.msg_iovlen = header_left ? 2 : 1,
 			.msg_control = sent ? NULL : control.bytes,
-			.msg_controllen = sent ? 0 : sizeof(control.bytes),
+			.msg_controllen = sent ? 0 : CMSG_SPACE(fds_bytes),
 		};
 		ssize_t n = sendmsg(socket_fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 
@@ -111,20 +114,33 @@ static int send_request(int socket_fd, const struct wire_request *request, int f
 
 /* --- checks ------------------------------------------------------------------------------------
  */
-static bool status_is_workers(uint32_t status)
+static bool has_tables(uint32_t kind, uint32_t status)
 {
-	return status == PARSE_OK || status == PARSE_NO_SYMBOLS || status == PARSE_NOT_ELF ||
-	       status == PARSE_CORRUPT || status == PARSE_LIMIT || status == PARSE_IO;
+	return status == PARSE_OK ||
+	       status == (kind == WIRE_ROWS ? PARSE_NO_CFI : PARSE_NO_SYMBOLS);
+}
+
+static bool status_is_workers(uint32_t kind, uint32_t status)
+{
+	return has_tables(kind, status) || status == PARSE_NOT_ELF || status == PARSE_CORRUPT ||
+	       status == PARSE_LIMIT || status == PARSE_IO;
+}
+
+static bool row_counts_are_valid(const struct wire_reply *h, const struct wire_request *request)
+{
+	if (request->kind != WIRE_ROWS || h->status != PARSE_OK)
+		return !h->rows_base && !h->blocks_cnt && !h->rules_cnt && !h->rows_cnt;
+	return h->blocks_cnt && h->blocks_cnt <= WIRE_BLOCKS_MAX && h->rules_cnt &&
+	       h->rules_cnt <= WIRE_RULES_MAX && h->rows_cnt && h->rows_cnt <= WIRE_ROWS_MAX;
 }
 
 static bool header_is_valid(const struct wire_reply *h, const struct wire_request *request)
 {
-	bool has_tables = h->status == PARSE_OK || h->status == PARSE_NO_SYMBOLS;
-
 	if (h->magic != WIRE_MAGIC || h->sequence != request->sequence ||
-	    !status_is_workers(h->status) || h->build_id_len > WIRE_BUILD_ID_MAX)
+	    !status_is_workers(request->kind, h->status) || h->build_id_len > WIRE_BUILD_ID_MAX ||
+	    !row_counts_are_valid(h, request))
 		return false;
-	if (!has_tables)
+	if (!has_tables(request->kind, h->status))
 		return !h->segments_cnt && !h->symbols_cnt && !h->modules_cnt &&
 		       !h->strings_bytes && !h->build_id_len;
 	if (request->kind == WIRE_KERNEL ? h->segments_cnt > 0 || !h->modules_cnt
@@ -226,18 +242,18 @@ int worker_channel__hello(const struct worker *w)
 	return hello.magic == WIRE_MAGIC && hello.version == WIRE_VERSION ? 0 : -EPROTO;
 }
 
-int worker_channel__exchange(struct worker *w, enum wire_kind kind, int fd,
-			     const uint64_t *addresses, size_t cnt, struct worker_answer *ret)
+int worker_channel__exchange(struct worker *w, const struct worker_question *question,
+			     struct worker_answer *ret)
 {
 	uint64_t deadline_ns = clock__mono_ns() + w->timeout_ms * 1000000ULL;
 	const struct wire_request request = {
 		.magic = WIRE_MAGIC,
-		.kind = kind,
+		.kind = question->kind,
 		.sequence = ++w->sequence,
-		.addresses_cnt = (uint32_t)cnt,
+		.addresses_cnt = (uint32_t)question->addresses_cnt,
 	};
 	int err;
 
-	err = send_request(w->socket, &request, fd, addresses, deadline_ns);
+	err = send_request(w->socket, &request, question, deadline_ns);
 	return err ? err : receive_answer(w, &request, deadline_ns, ret);
 }

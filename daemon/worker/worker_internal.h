@@ -39,6 +39,15 @@ void worker_process__sample_rss(struct worker *w);
 
 /* --- worker_channel.c */
 
+/* What is asked in one exchange. */
+struct worker_question {
+	enum wire_kind kind;
+	int fd;      /* what it is about */
+	int rows_fd; /* WIRE_ROWS only: where the rows go */
+	const uint64_t *addresses;
+	size_t addresses_cnt;
+};
+
 /* What one exchange brought; 'tables' is what wire_reply__bytes() describes, checked. */
 struct worker_answer {
 	struct wire_reply header;
@@ -57,7 +66,17 @@ int worker_channel__hello(const struct worker *w);
  * in its header), -ECONNRESET when the worker hung up, -ETIMEDOUT, -EPROTO when the answer breaks
  * the protocol, or -ENOMEM. After any failure the worker must be stopped.
  */
-int worker_channel__exchange(struct worker *w, enum wire_kind kind, int fd,
-			     const uint64_t *addresses, size_t cnt, struct worker_answer *ret);
+int worker_channel__exchange(struct worker *w, const struct worker_question *question,
+			     struct worker_answer *ret);
+
+/* --- worker.c */
+
+/*
+ * Asks, with a new worker where the one there was had left by itself. Returns 0 with *ret_status;
+ * the answer is filled where that is one of those with tables. -errno when no worker could be
+ * started.
+ */
+int worker__ask(struct worker *w, const struct worker_question *question,
+		enum parse_status *ret_status, struct worker_answer *ret);
 
 #endif

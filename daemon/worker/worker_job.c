@@ -12,6 +12,7 @@
 #include "parse/elf_image.h"
 #include "parse/elf_symbols.h"
 #include "parse/kallsyms.h"
+#include "worker/rows_job.h"
 
 _Static_assert(WIRE_SEGMENTS_MAX >= PARSE_EXEC_MAX, "all segments fit");
 _Static_assert(WIRE_BUILD_ID_MAX >= ELF_BUILD_ID_MAX, "any build-id fits");
@@ -136,25 +137,46 @@ static enum parse_status name_elf_offsets(const struct elf_image *image, const u
 	return filled == PARSE_OK ? status : filled;
 }
 
-static enum parse_status run_elf(int fd, const uint64_t *offsets, size_t cnt, struct tables *t,
+static void describe_image(const struct elf_image *image, struct tables *t,
+			   struct wire_reply *reply)
+{
+	reply->build_id_len = (uint32_t)image->build_id_len;
+	memcpy(reply->build_id, image->build_id, image->build_id_len);
+	t->segments_cnt = (uint32_t)image->segments_cnt;
+	for (size_t i = 0; i < image->segments_cnt; i++)
+		t->segments[i] = (struct wire_segment){
+			.vaddr = image->segments[i].vaddr,
+			.limit = image->segments[i].limit,
+			.offset = image->segments[i].offset,
+		};
+}
+
+static enum parse_status run_elf(const struct worker_job_input *in, size_t cnt, struct tables *t,
 				 struct wire_reply *reply)
 {
 	_cleanup_(elf_image__done) struct elf_image image = { .map = NULL };
 	enum parse_status status;
 
-	status = elf_image__open(fd, &image);
+	status = elf_image__open(in->fd, &image);
 	if (status != PARSE_OK)
 		return status;
-	reply->build_id_len = (uint32_t)image.build_id_len;
-	memcpy(reply->build_id, image.build_id, image.build_id_len);
-	t->segments_cnt = (uint32_t)image.segments_cnt;
-	for (size_t i = 0; i < image.segments_cnt; i++)
-		t->segments[i] = (struct wire_segment){
-			.vaddr = image.segments[i].vaddr,
-			.limit = image.segments[i].limit,
-			.offset = image.segments[i].offset,
-		};
-	return name_elf_offsets(&image, offsets, cnt, t);
+	describe_image(&image, t, reply);
+	return name_elf_offsets(&image, in->addresses, cnt, t);
+}
+
+static enum parse_status run_rows(const struct worker_job_input *in, struct tables *t,
+				  struct wire_reply *reply)
+{
+	_cleanup_(unwind_rows__done) struct unwind_rows rows = { .blocks = NULL };
+	_cleanup_(elf_image__done) struct elf_image image = { .map = NULL };
+	enum parse_status status;
+
+	status = elf_image__open(in->fd, &image);
+	if (status != PARSE_OK)
+		return status;
+	describe_image(&image, t, reply);
+	status = unwind_rows__read(&image, &rows);
+	return status == PARSE_OK ? rows_job__pack(&rows, in->rows_fd, reply) : status;
 }
 
 static enum parse_status fill_kernel_symbols(struct tables *t, const struct question *questions,
@@ -229,7 +251,26 @@ static enum parse_status pack(const struct tables *t, struct wire_reply *reply, 
 	return buf__error(payload) ? PARSE_LIMIT : PARSE_OK;
 }
 
-void worker_job__run(const struct wire_request *request, int fd, const uint64_t *addresses,
+static enum parse_status run(const struct wire_request *request, const struct worker_job_input *in,
+			     struct tables *t, struct wire_reply *reply)
+{
+	switch (request->kind) {
+	case WIRE_ELF:
+		return run_elf(in, request->addresses_cnt, t, reply);
+	case WIRE_KERNEL:
+		return run_kernel(in->fd, in->addresses, request->addresses_cnt, t);
+	case WIRE_ROWS:
+		return run_rows(in, t, reply);
+	}
+	return PARSE_LIMIT;
+}
+
+static bool has_tables(enum parse_status status)
+{
+	return status == PARSE_OK || status == PARSE_NO_SYMBOLS || status == PARSE_NO_CFI;
+}
+
+void worker_job__run(const struct wire_request *request, const struct worker_job_input *in,
 		     struct wire_reply *ret, struct buf *payload)
 {
 	const size_t cnt = request->addresses_cnt;
@@ -241,14 +282,13 @@ void worker_job__run(const struct wire_request *request, int fd, const uint64_t 
 	t.symbols = calloc(cnt + 1, sizeof(*t.symbols));
 	buf__putc(&t.strings, '\0');
 	if (t.symbols && !buf__error(&t.strings))
-		status = request->kind == WIRE_ELF ? run_elf(fd, addresses, cnt, &t, ret)
-						   : run_kernel(fd, addresses, cnt, &t);
-	if (status == PARSE_OK || status == PARSE_NO_SYMBOLS) {
+		status = run(request, in, &t, ret);
+	if (has_tables(status)) {
 		enum parse_status packed = pack(&t, ret, payload);
 
 		status = packed == PARSE_OK ? status : packed;
 	}
-	if (status != PARSE_OK && status != PARSE_NO_SYMBOLS) {
+	if (!has_tables(status)) {
 		buf__clear(payload);
 		*ret = (struct wire_reply){ .magic = WIRE_MAGIC, .sequence = request->sequence };
 	}

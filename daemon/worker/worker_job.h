@@ -10,9 +10,16 @@
 #include "base/buf.h"
 #include "worker/protocol.h"
 
+/* What comes with a request. */
+struct worker_job_input {
+	int fd;      /* the file */
+	int rows_fd; /* WIRE_ROWS: where the rows go, else -1 */
+	const uint64_t *addresses;
+};
+
 /* Fills the header and appends what follows it to payload (emptied first). Never fails: whatever
- * goes wrong is the reply's status. 'addresses' has request->addresses_cnt elements. */
-void worker_job__run(const struct wire_request *request, int fd, const uint64_t *addresses,
+ * goes wrong is the reply's status. There are request->addresses_cnt addresses. */
+void worker_job__run(const struct wire_request *request, const struct worker_job_input *in,
 		     struct wire_reply *ret, struct buf *payload);
 
 #endif

@@ -50,12 +50,45 @@ static int receive_all(int fd, void *data, size_t len)
 	return 0;
 }
 
-/* Returns 1 with the header and its descriptor, 0 at the end of file, or -errno. */
-static int receive_request(int socket_fd, struct wire_request *ret, int *ret_fd)
+/* Descriptors that come with a request: the file, and where rows go. */
+#define FDS_MAX 2
+
+/* Takes the descriptors out of the message; unused ones are -1. Returns how many, or -EPROTO. */
+static int take_descriptors(struct msghdr *msg, int *ret_fds)
+{
+	struct cmsghdr *c = CMSG_FIRSTHDR(msg);
+
+	if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS ||
+	    msg->msg_flags & MSG_CTRUNC)
+		return -EPROTO;
+	for (int cnt = 1; cnt <= FDS_MAX; cnt++) {
+		if (c->cmsg_len == CMSG_LEN(cnt * sizeof(int))) {
+			memcpy(ret_fds, CMSG_DATA(c), cnt * sizeof(int));
+			return cnt;
+		}
+	}
+	return -EPROTO;
+}
+
+static bool request_is_valid(const struct wire_request *r, int fds_cnt)
+{
+	switch (r->kind) {
+	case WIRE_ELF:
+	case WIRE_KERNEL:
+		return r->magic == WIRE_MAGIC && fds_cnt == 1 &&
+		       r->addresses_cnt <= WIRE_ADDRESSES_MAX;
+	case WIRE_ROWS:
+		return r->magic == WIRE_MAGIC && fds_cnt == 2 && !r->addresses_cnt;
+	}
+	return false;
+}
+
+/* Returns 1 with the header and its descriptors, 0 at the end of file, or -errno. */
+static int receive_request(int socket_fd, struct wire_request *ret, int *ret_fds)
 {
 	union {
 		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int))];
+		char bytes[CMSG_SPACE(FDS_MAX * sizeof(int))];
 	} control = { .bytes = { 0 } };
 	struct iovec iov = { .iov_base = ret, .iov_len = sizeof(*ret) };
 	struct msghdr msg = {
@@ -64,7 +97,7 @@ static int receive_request(int socket_fd, struct wire_request *ret, int *ret_fd)
 		.msg_control = control.bytes,
 		.msg_controllen = sizeof(control.bytes),
 	};
-	struct cmsghdr *c;
+	int fds_cnt;
 	ssize_t n;
 
 	do
@@ -74,30 +107,27 @@ static int receive_request(int socket_fd, struct wire_request *ret, int *ret_fd)
 		return 0;
 	if (n < 0)
 		return -errno;
-	c = CMSG_FIRSTHDR(&msg);
-	if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS ||
-	    c->cmsg_len != CMSG_LEN(sizeof(int)))
-		return -EPROTO;
-	memcpy(ret_fd, CMSG_DATA(c), sizeof(*ret_fd));
+	fds_cnt = take_descriptors(&msg, ret_fds);
+	if (fds_cnt < 0)
+		return fds_cnt;
 	if ((size_t)n < sizeof(*ret) &&
 	    receive_all(socket_fd, (char *)ret + n, sizeof(*ret) - (size_t)n))
 		return -EPROTO;
-	if (ret->magic != WIRE_MAGIC || (ret->kind != WIRE_ELF && ret->kind != WIRE_KERNEL) ||
-	    ret->addresses_cnt > WIRE_ADDRESSES_MAX)
-		return -EPROTO;
-	return 1;
+	return request_is_valid(ret, fds_cnt) ? 1 : -EPROTO;
 }
 
 /* Returns 1 when a request was answered, 0 when there will be no more, or -errno. */
 static int serve_request(int socket_fd, uint64_t *addresses)
 {
 	_cleanup_buf_ struct buf payload = BUF_INIT;
-	_cleanup_close_ int fd = -1;
+	int fds[FDS_MAX] = { -1, -1 };
 	struct wire_request request;
+	struct worker_job_input in;
 	struct wire_reply reply;
 	int err;
 
-	err = receive_request(socket_fd, &request, &fd);
+	/* After an error the process ends, and its descriptors with it. */
+	err = receive_request(socket_fd, &request, fds);
 	if (err <= 0)
 		return err;
 	err = receive_all(socket_fd, addresses, request.addresses_cnt * sizeof(*addresses));
@@ -105,10 +135,13 @@ static int serve_request(int socket_fd, uint64_t *addresses)
 		err = sandbox__begin_job();
 	if (err)
 		return err;
-	worker_job__run(&request, fd, addresses, &reply, &payload);
+	in = (struct worker_job_input){ .fd = fds[0], .rows_fd = fds[1], .addresses = addresses };
+	worker_job__run(&request, &in, &reply, &payload);
 	sandbox__end_job();
 	/* Before the answer: whoever has it may count on the file being let go. */
-	close(take_fd(&fd));
+	for (int i = 0; i < FDS_MAX; i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
 	err = send_all(socket_fd, &reply, sizeof(reply));
 	if (!err && payload.len)
 		err = send_all(socket_fd, payload.data, payload.len);

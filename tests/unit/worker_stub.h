@@ -39,6 +39,9 @@ static const char *const worker_stub_lies[] __attribute__((unused)) = {
 	"modules_cnt",
 	"strings_none",
 	"strings_huge",
+	"rows_unasked",
+	"rows_base_unasked",
+	"status_of_rows",
 	"segment_reversed",
 	"segment_idx",
 	"segment_idx_negative",
@@ -77,6 +80,12 @@ static inline void stub_tell_header_lie(const char *lie, struct wire_reply *h)
 		h->strings_bytes = 0;
 	else if (!strcmp(lie, "strings_huge"))
 		h->strings_bytes = WIRE_REPLY_BYTES;
+	else if (!strcmp(lie, "rows_unasked"))
+		h->rows_cnt = 1;
+	else if (!strcmp(lie, "rows_base_unasked"))
+		h->rows_base = 0x1000;
+	else if (!strcmp(lie, "status_of_rows"))
+		h->status = PARSE_NO_CFI;
 }
 
 static inline void stub_tell_lie(const char *lie, struct stub_answer *a)
@@ -123,7 +132,7 @@ static inline void stub_answer(int fd, const char *mode, uint64_t sequence)
 	};
 	size_t len = sizeof(a);
 
-	_Static_assert(sizeof(a) == 56 + 24 + 24 + 24, "as on the wire");
+	_Static_assert(sizeof(a) == 80 + 24 + 24 + 24, "as on the wire");
 	stub_tell_lie(mode, &a);
 	if (!strcmp(mode, "half_header"))
 		len = sizeof(a.header) / 2;

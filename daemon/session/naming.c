@@ -324,6 +324,37 @@ static bool is_replaced(const struct module *m, const struct worker_reply *r)
 				   memcmp(m->build_id, r->build_id, m->build_id_len) != 0);
 }
 
+/*
+ * What lies in no executable segment (the loader maps some libraries whole as code and then their
+ * data over it, and a wild frame pointer leads there) would lie outside of the mapping it is left
+ * in: it gets one of its own, of the same file.
+ */
+static int place_outside(struct profile *p, const struct batch *b, const struct worker_reply *r,
+			 uint32_t segment)
+{
+	struct profile_mapping m = p->mappings[segment - 1];
+	uint32_t id = 0;
+	size_t i;
+	int err = 0;
+
+	m.start = m.offset = m.limit = 0;
+	for (i = 0; i < b->cnt && i < r->symbols_cnt; i++) {
+		const struct profile_location *l = &p->locations[b->locations[i] - 1];
+
+		if (r->symbols[i].segment < 0 && l->address >= m.limit)
+			m.limit = PAGE_ROUND_UP(l->address + 1);
+	}
+	for (i = 0; !err && i < b->cnt && i < r->symbols_cnt; i++) {
+		if (r->symbols[i].segment >= 0)
+			continue;
+		if (!id)
+			err = profile__add_mapping(p, &m, &id);
+		if (!err)
+			p->locations[b->locations[i] - 1].mapping = id;
+	}
+	return err;
+}
+
 static int apply_file(struct naming_stats *stats, struct profile *p,
 		      const struct provisional_mapping *pm, const struct batch *b,
 		      const struct worker_reply *reply)
@@ -339,6 +370,8 @@ static int apply_file(struct naming_stats *stats, struct profile *p,
 		return 0;
 	}
 	err = file_mappings(p, pm->mapping, reply, ids);
+	if (!err && reply->segments_cnt)
+		err = place_outside(p, b, reply, ids[0]);
 	return err ?: apply_symbols(p, b, reply, ids, reply->segments_cnt);
 }
 

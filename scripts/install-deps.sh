@@ -51,7 +51,7 @@ want_commands()
 	local pair
 
 	for pair in "$@"; do
-		PATH=$PATH:/usr/sbin:$HOME/.cargo/bin command -v "${pair%% *}" > /dev/null ||
+		PATH=$PATH:/usr/sbin:${HOME:-/root}/.cargo/bin command -v "${pair%% *}" > /dev/null ||
 			missing+=("${pair##* }")
 	done
 }

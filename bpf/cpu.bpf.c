@@ -42,6 +42,11 @@ static __always_inline void take_user_stack(struct bpf_perf_event_data *ctx, str
 	} else {
 		compat__regs_of_task(task, &regs);
 	}
+	if (!regs.cs) {
+		/* Born in the kernel (a usermode helper) and not yet in its program. */
+		s->event.outcome = UNWIND_KERNEL_THREAD;
+		return;
+	}
 	if (regs.cs != X86_USER_CS) {
 		u64 idx = s->event.kernel_frames_cnt;
 

@@ -81,7 +81,7 @@ install_missing()
 }
 
 command -v dpkg-query > /dev/null ||
-	die "no dpkg here: this script knows Debian only; README.md lists what is needed"
+	die "no dpkg here: this script knows Debian only; its head lists the packages to find counterparts of"
 case ${1-} in
 run) want_packages "${RUN_PACKAGES[@]}" ;;
 build) want_packages "${BUILD_PACKAGES[@]}" ;;

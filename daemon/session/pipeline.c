@@ -34,6 +34,7 @@ struct run_state {
 struct pipeline {
 	struct pipeline_config config;
 	struct run_state *states; /* one per config.runs */
+	bool is_titled;           /* COMMAND's executable has been seen */
 };
 
 /* A stack under construction, leaf first. */
@@ -150,7 +151,8 @@ static int push_user_stack(struct pipeline *p, struct stack *stack, struct kind_
 	int err = 0;
 
 	if (!s->user_cnt)
-		return reason ? push_synthetic(stack, run->profile, reason) : 0;
+		return 0;
+	run->stacks_user++;
 	process = find_process(p, s);
 	if (!process) {
 		run->stacks_unknown++;
@@ -169,8 +171,10 @@ static int push_user_stack(struct pipeline *p, struct stack *stack, struct kind_
 		reason = "[truncated: not_code]";
 		break;
 	}
-	if (!err && reason)
+	if (!err && reason) {
+		run->stacks_truncated++;
 		err = push_synthetic(stack, run->profile, reason);
+	}
 	return err;
 }
 
@@ -245,11 +249,11 @@ int pipeline__sample(struct pipeline *p, const struct sample *s)
 
 	if (!run)
 		return 0;
-	if (run->profile->bytes > PROFILE_MAX_BYTES) {
+	err = aggregate(p, run, state, s);
+	if (err == -ENOSPC) {
 		run->account.dropped_profile_full++;
 		return 0;
 	}
-	err = aggregate(p, run, state, s);
 	if (err) {
 		run->account.dropped_no_memory++;
 		return err;
@@ -257,11 +261,6 @@ int pipeline__sample(struct pipeline *p, const struct sample *s)
 	run->account.aggregated++;
 	run->outcomes[s->outcome]++;
 	return 0;
-}
-
-int pipeline__event(struct pipeline *p, const struct process_event *ev)
-{
-	return process_table__apply(p->config.processes, ev);
 }
 
 static int add_dangling_mapping(const struct pipeline *p, struct profile *profile)
@@ -290,15 +289,41 @@ static int add_first_mapping(struct pipeline *p, struct profile *profile, struct
 	struct process *process;
 	uint32_t id;
 
+	if (p->config.opts->target == TARGET_COMMAND)
+		return naming__reserve_first(&state->naming, profile, p->config.opts->command[0]);
 	if (p->config.main_pid) {
 		process = process_table__find(p->config.processes, p->config.main_pid);
 		module = process ? process__executable(p->config.processes, process) : NULL;
 	}
 	if (module)
 		return naming__module_mapping(&state->naming, profile, module, &id);
-	if (p->config.opts->target == TARGET_COMMAND)
-		return 0; /* its executable comes with the first sample */
 	return add_dangling_mapping(p, profile);
+}
+
+/* COMMAND's executable is known once its exec has been seen. */
+static int title_by_command(struct pipeline *p, const struct process_event *ev)
+{
+	struct process *process;
+	struct module *module;
+	size_t i;
+	int err = 0;
+
+	if (p->config.opts->target != TARGET_COMMAND || ev->pid != p->config.main_pid ||
+	    ev->kind != PROCESS_EVENT_MMAP || p->is_titled)
+		return 0;
+	process = process_table__find(p->config.processes, ev->pid);
+	module = process ? process__executable(p->config.processes, process) : NULL;
+	for (i = 0; module && !err && i < p->config.runs_cnt; i++)
+		err = naming__bind_first(&p->states[i].naming, p->config.runs[i].profile, module);
+	p->is_titled = module != NULL;
+	return err;
+}
+
+int pipeline__event(struct pipeline *p, const struct process_event *ev)
+{
+	int err = process_table__apply(p->config.processes, ev);
+
+	return err ?: title_by_command(p, ev);
 }
 
 static int start_profile(struct pipeline *p, struct kind_run *run, struct run_state *state)
@@ -331,6 +356,7 @@ static int start_profile(struct pipeline *p, struct kind_run *run, struct run_st
 	if (!err)
 		err = profile__string(profile, "cpu", &str->cpu);
 	profile->time_ns = (int64_t)p->config.start_real_ns;
+	profile->bytes_max = PROFILE_MAX_BYTES;
 	return err ?: add_first_mapping(p, profile, state);
 }
 
@@ -435,6 +461,7 @@ int pipeline__finish(struct pipeline *p, struct kind_run *run)
 	int err;
 
 	run->profile->duration_ns = (int64_t)run->window_ns;
+	run->profile->bytes_max = 0; /* names are not what fills it */
 	err = naming__resolve(&state->naming, run->profile, p->config.symbolizer, &run->names);
 	if (!err)
 		err = add_lost(run);

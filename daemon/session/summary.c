@@ -89,12 +89,6 @@ static void print_drops(const struct accounting *a)
 		log_warn("lost samples, shown as [lost] in the profile: %s", text.data);
 }
 
-static uint64_t truncated_stacks(const struct kind_run *run)
-{
-	return run->outcomes[UNWIND_FP_INVALID] + run->outcomes[UNWIND_UNREADABLE] +
-	       run->outcomes[UNWIND_TOO_DEEP] + run->outcomes[UNWIND_COMPAT];
-}
-
 static void print_details(const struct kind_run *run)
 {
 	_cleanup_buf_ struct buf text = BUF_INIT;
@@ -121,7 +115,6 @@ void summary__print_totals(const struct options *opts, const struct kind_run *ru
 	const struct accounting *a = &run->account;
 	const char *identity = NULL;
 	int64_t imbalance = accounting__imbalance(a, &identity);
-	uint64_t with_stack = a->aggregated - run->outcomes[UNWIND_KERNEL_THREAD];
 
 	if (imbalance)
 		log_err("%s: accounts do not balance: %s is off by %" PRId64 "; please report this",
@@ -131,11 +124,10 @@ void summary__print_totals(const struct options *opts, const struct kind_run *ru
 		 " idle ticks, %" PRIu64 " lost",
 		 run->probe->name, SECONDS(duration_ns), opts->freq_hz, cpus_cnt, a->aggregated,
 		 a->idle, accounting__dropped_total(a));
-	if (with_stack)
+	if (run->stacks_user)
 		log_info("%s: %.1f %% of user stacks known to be cut short (no frame pointers)",
 			 run->probe->name,
-			 100.0 * (double)(truncated_stacks(run) + run->stacks_not_code) /
-				 (double)with_stack);
+			 100.0 * (double)run->stacks_truncated / (double)run->stacks_user);
 	if (opts->verbose)
 		print_details(run);
 }

@@ -64,10 +64,19 @@ run_check()
 	fi
 }
 
-# Sum of the numbers that stand before (or, for cmocka, after) a word in the output of a suite.
+# Sum of the numbers in all matches of a pattern in the output of a suite.
 sum_of()
 {
-	grep -oE "$1" "$2" | grep -oE '[0-9]+' | awk '{ n += $1 } END { print n + 0 }'
+	awk -v pattern="$1" '
+		{
+			while (match($0, pattern)) {
+				found = substr($0, RSTART, RLENGTH)
+				$0 = substr($0, RSTART + RLENGTH)
+				gsub(/[^0-9]/, "", found)
+				sum += found
+			}
+		}
+		END { print sum + 0 }' "$2"
 }
 
 run_unit_tests()
@@ -80,9 +89,9 @@ run_unit_tests()
 		echo "-- $(basename "$test")"
 		status=0
 		"$test" > "$log" 2>&1 || status=$?
-		pass=$(sum_of '\[  PASSED  \] [0-9]+ test' "$log")
-		fail=$(sum_of '\[  FAILED  \] [0-9]+ test' "$log")
-		skip=$(sum_of '\[  SKIPPED \] [0-9]+ test' "$log")
+		pass=$(sum_of 'PASSED  []] [0-9]+ test' "$log")
+		fail=$(sum_of 'FAILED  []] [0-9]+ test' "$log")
+		skip=$(sum_of 'SKIPPED []] [0-9]+ test' "$log")
 		if [ "$status" -ne 0 ]; then
 			# A crash has no summary and still is a failure.
 			[ "$fail" -gt 0 ] || fail=1
@@ -156,7 +165,7 @@ install_pprof_format()
 }
 
 host_check
-export PATH=$PATH:/usr/sbin:$HOME/.cargo/bin
+export PATH=$PATH:/usr/sbin:${HOME:-/root}/.cargo/bin
 if [ "$with_deps" -eq 1 ]; then
 	./scripts/install-deps.sh test
 	install_pprof_format

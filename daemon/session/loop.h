@@ -9,7 +9,7 @@
 struct session;
 
 /* Returns when all kinds have been detached and everything they sent has been consumed: 0, or an
- * exit status. From then on a further SIGINT or SIGTERM aborts the program. */
+ * exit status. */
 int loop__run(struct session *s);
 
 #endif

@@ -80,16 +80,6 @@ static void print_drops(const struct accounting *a)
 		log_warn("lost samples, shown as [lost] in the profile: %s", text.data);
 }
 
-static uint64_t user_stacks(const struct kind_run *run)
-{
-	uint64_t cnt = 0;
-	size_t i;
-
-	for (i = 0; i < UNWIND_OUTCOME_CNT; i++)
-		cnt += i == UNWIND_KERNEL_THREAD ? 0 : run->outcomes[i];
-	return cnt;
-}
-
 static void print_details(const struct kind_run *run)
 {
 	_cleanup_buf_ struct buf text = BUF_INIT;
@@ -117,7 +107,6 @@ void summary__print_totals(const struct options *opts, const struct kind_run *ru
 	const struct accounting *a = &run->account;
 	const char *identity = NULL;
 	int64_t imbalance = accounting__imbalance(a, &identity);
-	uint64_t stacks = user_stacks(run);
 
 	if (imbalance)
 		log_err("%s: accounts do not balance: %s is off by %" PRId64 "; please report this",
@@ -127,9 +116,12 @@ void summary__print_totals(const struct options *opts, const struct kind_run *ru
 		 " idle ticks, %" PRIu64 " lost",
 		 run->probe->name, SECONDS(duration_ns), opts->freq_hz, cpus_cnt, a->aggregated,
 		 a->idle, accounting__dropped_total(a));
-	if (stacks)
+	if (run->stacks_user)
 		log_info("%s: %.2f %% of user stacks are complete", run->probe->name,
-			 100.0 * (double)run->outcomes[UNWIND_END] / (double)stacks);
+			 100.0 *
+				 (double)(run->stacks_user - run->stacks_truncated -
+					  run->stacks_unknown) /
+				 (double)run->stacks_user);
 	if (opts->verbose)
 		print_details(run);
 }

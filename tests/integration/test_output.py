@@ -249,9 +249,10 @@ def test_full_file_system(tmpfs):
     assert sorted(os.listdir(place)) == ["filler", "host.pb.gz"]
 
 
-def test_full_stdout():
+def test_full_stdout(burn):
+    argv = ["--pid", burn.pid, "--cpu", "500ms", "-o", "-", "--format", "folded"]
     with open("/dev/full", "wb") as full:
-        result = cprofd("--cpu", "300ms", "-o", "-", "--format", "folded", stdout=full)
+        result = cprofd(*argv, stdout=full)
     assert result.status == 1
     assert "No space left" in result.err
 

@@ -16,7 +16,7 @@ static uint64_t window_start, window_end;
 
 static int unwind_read(void *dst, __u32 size, __u64 address)
 {
-	if (address < window_start || address + size > window_end)
+	if (address < window_start || address > window_end - size)
 		return -14;
 	memcpy(dst, (const void *)(uintptr_t)address, size);
 	return 0;

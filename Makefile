@@ -5,6 +5,7 @@
 #   DEBUG=1                 -O0 -g3
 #   SAN=address,undefined   sanitizers, all user-space code
 #   WERROR=1                warnings are errors (what CI does)
+#   FUZZ_SECONDS=60         how long `make fuzz` runs each target
 
 O ?= build
 VERSION := 0.1.0
@@ -81,7 +82,7 @@ proto_src := $(O)/proto/profile.pb-c.c
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all check check-unit check-integration workloads bench lint check-layers check-limits \
+.PHONY: all check check-unit check-integration workloads bench bench-rows fuzz lint check-layers check-limits \
 	check-format check-static format install uninstall clean help
 
 all: $(O)/cprofd $(O)/cprof ## build cprofd and cprof
@@ -143,7 +144,10 @@ $(skeleton): $(O)/bpf/cprofd.linked.o
 # --- tests -------------------------------------------------------------------------------------
 $(O)/tests/unit/%: $(O)/tests/unit/%.o $(O)/libcprofd.a $(O)/libcprof.a
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(cprof_ldflags) $(LDFLAGS) -o $@ $^ $(daemon_libs) -lcmocka
+	$(Q)$(CC) $(cprof_ldflags) $(LDFLAGS) -o $@ $^ $(daemon_libs) -lcmocka $(test_libs)
+
+# The yardstick of the unwind rows, and of them only.
+$(O)/tests/unit/test_unwind_truth: test_libs := -ldw
 
 check: check-unit check-integration ## run every test (root)
 
@@ -156,6 +160,32 @@ workloads: ## build the programs the integration tests profile
 check-integration: all workloads ## run the integration tests (root)
 	$(Q)CPROFD_BUILD=$(abspath $(O)) $(PYTHON) -m pytest -p no:cacheprovider -ra -q \
 		tests/integration $(PYTEST_ARGS)
+
+$(O)/tests/bench/%: $(O)/tests/bench/%.o $(O)/libcprofd.a $(O)/libcprof.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(cprof_ldflags) $(LDFLAGS) -o $@ $^ $(daemon_libs)
+
+bench-rows: $(O)/tests/bench/unwind_rows ## measure unwind rows of every ELF file of the distribution
+	$(Q)$< $(wildcard /usr/lib/*/libLLVM-*.so.1)
+	$(Q)find /usr/bin /usr/lib/$(shell $(CC) -dumpmachine) -type f | $< -q -r 1
+
+# libFuzzer, with the parser's own sources instrumented. New inputs stay in build/.
+FUZZ_SECONDS ?= 60
+fuzz_targets := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+fuzz_srcs := $(wildcard daemon/base/*.c daemon/parse/*.c)
+
+$(O)/fuzz/%: tests/fuzz/%.c $(fuzz_srcs) $(wildcard daemon/base/*.h daemon/parse/*.h bpf/abi/*.h)
+	$(call say,FUZZ,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) -std=gnu11 -D_GNU_SOURCE -O1 -g -fno-omit-frame-pointer $(cprof_cppflags) \
+		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $< $(fuzz_srcs) \
+		$(daemon_libs)
+
+fuzz: $(addprefix $(O)/fuzz/,$(fuzz_targets)) ## fuzz each parser for FUZZ_SECONDS
+	$(Q)set -e; for t in $(fuzz_targets); do mkdir -p $(O)/fuzz/corpus/$$t; \
+		$(O)/fuzz/$$t -max_total_time=$(FUZZ_SECONDS) -timeout=2 -rss_limit_mb=1024 \
+		-print_final_stats=1 -artifact_prefix=$(O)/fuzz/$$t. $(FUZZ_ARGS) \
+		$(O)/fuzz/corpus/$$t tests/fuzz/seeds/$$t; done
 
 bench: all workloads ## measure speed and memory against perf, print a table (root)
 	$(Q)CPROFD_BUILD=$(abspath $(O)) $(PYTHON) tests/bench/bench.py $(BENCH_ARGS)

@@ -10,7 +10,7 @@ set -euo pipefail
 # Folder → the folders it may include from, besides itself. "abi" is bpf/abi, "." daemon/ itself.
 declare -Ar MAY_SEE=(
 	[base]=""
-	[parse]="base"
+	[parse]="base abi"
 	[worker]="base parse"
 	[process]="base worker"
 	[unwind]="base worker process abi"

@@ -163,3 +163,13 @@ int gzip__decompress(const void *data, size_t len, size_t max_bytes, struct buf 
 	inflateEnd(&z);
 	return inflate_error(ret) ?: buf__error(out);
 }
+
+int zlib__inflate(const void *data, size_t len, void *out, size_t out_bytes)
+{
+	uLongf got = out_bytes;
+	int ret = uncompress(out, &got, data, len);
+
+	if (ret == Z_MEM_ERROR)
+		return -ENOMEM;
+	return ret == Z_OK && got == out_bytes ? 0 : -EBADMSG;
+}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The only user of zlib: gzip members in, one out.
+ * The only user of zlib: gzip members in, one out; bare zlib streams.
  */
 #ifndef BASE_GZIP_H
 #define BASE_GZIP_H
@@ -31,5 +31,9 @@ bool gzip__is_gzip(const void *data, size_t len);
  * something else; -EFBIG: more than max_bytes would come out (nothing more is inflated then);
  * -ENOMEM. */
 int gzip__decompress(const void *data, size_t len, size_t max_bytes, struct buf *out);
+
+/* Inflates one zlib stream (no gzip header: compressed ELF sections) to exactly out_bytes. 0,
+ * -EBADMSG or -ENOMEM. */
+int zlib__inflate(const void *data, size_t len, void *out, size_t out_bytes);
 
 #endif

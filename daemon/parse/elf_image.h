@@ -26,7 +26,8 @@ struct elf_image {
 	const unsigned char *map; /* the whole file, read-only */
 	size_t size;
 	Elf *elf;
-	int class; /* ELFCLASS32 or ELFCLASS64 */
+	int class;   /* ELFCLASS32 or ELFCLASS64 */
+	int machine; /* EM_X86_64, … */
 	size_t sections_cnt;
 	struct elf_segment segments[PARSE_EXEC_MAX]; /* executable PT_LOADs, in file order */
 	size_t segments_cnt;

@@ -17,6 +17,7 @@ static const char *const status_names[PARSE_STATUS_CNT] = {
 	[PARSE_TIMEOUT] = "timeout",
 	[PARSE_BAD_REPLY] = "bad_reply",
 	[PARSE_IO] = "io",
+	[PARSE_NO_CFI] = "no_cfi",
 };
 
 const char *parse_status__name(enum parse_status s)

@@ -17,6 +17,7 @@ enum parse_status {
 	PARSE_TIMEOUT = 7,
 	PARSE_BAD_REPLY = 8, /* the answer broke the protocol */
 	PARSE_IO = 9,        /* descriptor not readable */
+	PARSE_NO_CFI = 10,   /* valid file, no call frame information that could be used */
 	PARSE_STATUS_CNT,
 };
 

@@ -110,12 +110,31 @@ static void test_what_follows(void **state)
 	assert_int_equal(gzip__decompress(packed.data, packed.len, 100, &out), -EBADMSG);
 }
 
+/* A bare zlib stream: "zlib\n", stored. Exactly as many bytes as it holds, or nothing. */
+static void test_zlib(void **state)
+{
+	static const unsigned char stream[] = { 0x78, 0x01, 0x01, 0x05, 0x00, 0xfa, 0xff, 'z',
+						'l',  'i',  'b',  '\n', 0x06, 0x20, 0x01, 0xbc };
+	char out[16];
+
+	assert_int_equal(zlib__inflate(stream, sizeof(stream), out, 5), 0);
+	assert_memory_equal(out, "zlib\n", 5);
+	assert_int_equal(zlib__inflate(stream, sizeof(stream), out, 4), -EBADMSG);
+	assert_int_equal(zlib__inflate(stream, sizeof(stream), out, 6), -EBADMSG);
+	assert_int_equal(zlib__inflate(stream, sizeof(stream) - 1, out, 5), -EBADMSG);
+	assert_int_equal(zlib__inflate(stream, 0, out, 5), -EBADMSG);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_round_trip), cmocka_unit_test(test_appends),
-		cmocka_unit_test(test_limit),      cmocka_unit_test(test_every_truncation),
-		cmocka_unit_test(test_broken),     cmocka_unit_test(test_what_follows),
+		cmocka_unit_test(test_zlib),
+		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_appends),
+		cmocka_unit_test(test_limit),
+		cmocka_unit_test(test_every_truncation),
+		cmocka_unit_test(test_broken),
+		cmocka_unit_test(test_what_follows),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

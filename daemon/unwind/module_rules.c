@@ -190,7 +190,7 @@ static enum unwind_module_state use_rows(struct module_rules *r, struct module_e
 	enum unwind_module_state state;
 	uint32_t file;
 
-	if (w->status == PARSE_NO_SYMBOLS)
+	if (w->status == PARSE_NO_CFI)
 		return UNWIND_MODULE_NO_CFI;
 	if (w->status != PARSE_OK)
 		return UNWIND_MODULE_BAD_FILE;

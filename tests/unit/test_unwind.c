@@ -103,7 +103,7 @@ static void test_no_table(void **state)
 		enum parse_status status;
 		enum unwind_module_state state;
 	} cases[] = {
-		{ PARSE_NO_SYMBOLS, UNWIND_MODULE_NO_CFI },
+		{ PARSE_NO_CFI, UNWIND_MODULE_NO_CFI },
 		{ PARSE_CORRUPT, UNWIND_MODULE_BAD_FILE },
 		{ PARSE_TIMEOUT, UNWIND_MODULE_BAD_FILE },
 		{ PARSE_OK, UNWIND_MODULE_BAD_ROWS },

@@ -156,7 +156,6 @@ static int push_user_stack(struct pipeline *p, struct stack *stack, struct kind_
 		run->outcomes[outcome]++;
 		return 0;
 	}
-	run->stacks_user++;
 	process = find_process(p, s);
 	if (!process) {
 		run->stacks_unknown++;
@@ -178,10 +177,8 @@ static int push_user_stack(struct pipeline *p, struct stack *stack, struct kind_
 	}
 	run->outcomes[outcome]++;
 	root = outcome__root(outcome, s->user_cnt);
-	if (!err && root) {
-		run->stacks_truncated++;
+	if (!err && root)
 		err = push_synthetic(stack, run->profile, root);
-	}
 	return err;
 }
 

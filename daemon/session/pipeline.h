@@ -22,8 +22,6 @@ struct kind_run {
 	struct profile *profile;               /* owned */
 	struct accounting account;             /* the pipeline keeps the user side's part */
 	uint64_t outcomes[UNWIND_OUTCOME_CNT]; /* of the user stacks of aggregated samples */
-	uint64_t stacks_user;                  /* samples with a user stack */
-	uint64_t stacks_truncated;             /* of them: with a root frame [truncated: …] */
 	uint64_t stacks_unknown;               /* of processes the table does not know */
 	struct naming_stats names;             /* after pipeline__finish() */
 };

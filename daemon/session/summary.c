@@ -14,6 +14,7 @@
 #include "base/escape.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "profile/completeness.h"
 #include "session/outcome.h"
 
 #define BAR_WIDTH   30
@@ -80,6 +81,28 @@ static void print_drops(const struct accounting *a)
 		log_warn("lost samples, shown as [lost] in the profile: %s", text.data);
 }
 
+#define BROKEN_SHOWN 5
+
+static void print_completeness(const struct kind_run *run, bool verbose)
+{
+	_cleanup_(completeness__done) struct completeness c = { 0 };
+	const struct profile *p = run->profile;
+	int64_t stacks;
+	size_t i;
+
+	if (completeness__compute(&c, p))
+		return;
+	stacks = c.complete + c.cut + c.unknown;
+	if (!stacks)
+		return;
+	log_info("%s: %.2f %% of %" PRId64 " user stacks are complete", run->probe->name,
+		 completeness__percent(&c), stacks);
+	for (i = 0; verbose && i < c.broken_cnt && i < BROKEN_SHOWN; i++)
+		log_info("%s:   %" PRId64 " %s in %s", run->probe->name, c.broken[i].cnt,
+			 profile__str(p, c.broken[i].reason),
+			 c.broken[i].file ? profile__str(p, c.broken[i].file) : "no module");
+}
+
 static void print_details(const struct kind_run *run)
 {
 	_cleanup_buf_ struct buf text = BUF_INIT;
@@ -116,12 +139,7 @@ void summary__print_totals(const struct options *opts, const struct kind_run *ru
 		 " idle ticks, %" PRIu64 " lost",
 		 run->probe->name, SECONDS(duration_ns), opts->freq_hz, cpus_cnt, a->aggregated,
 		 a->idle, accounting__dropped_total(a));
-	if (run->stacks_user)
-		log_info("%s: %.2f %% of user stacks are complete", run->probe->name,
-			 100.0 *
-				 (double)(run->stacks_user - run->stacks_truncated -
-					  run->stacks_unknown) /
-				 (double)run->stacks_user);
+	print_completeness(run, opts->verbose);
 	if (opts->verbose)
 		print_details(run);
 }

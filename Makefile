@@ -149,6 +149,13 @@ $(O)/tests/unit/%: $(O)/tests/unit/%.o $(O)/libcprofd.a $(O)/libcprof.a
 # The yardstick of the unwind rows, and of them only.
 $(O)/tests/unit/test_unwind_truth: test_libs := -ldw
 
+# What our stacks are compared with: only this program links libdwfl.
+truth_objs := $(call objs,$(addprefix tests/bench/,ground_truth.c truth_libdw.c truth_target.c))
+truth_bin := $(if $(shell $(PKG_CONFIG) --exists libdw && echo y),$(O)/tests/bench/ground_truth)
+$(O)/tests/bench/ground_truth: $(truth_objs) $(O)/libcprofd.a $(O)/libcprof.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(cprof_ldflags) $(LDFLAGS) -o $@ $^ $(shell $(PKG_CONFIG) --libs libdw) $(daemon_libs)
+
 check: check-unit check-integration ## run every test (root)
 
 check-unit: $(unit_bins) ## run the unit tests
@@ -157,7 +164,7 @@ check-unit: $(unit_bins) ## run the unit tests
 workloads: ## build the programs the integration tests profile
 	$(Q)$(MAKE) -C tests/workloads O=$(abspath $(O))/tests/workloads
 
-check-integration: all workloads ## run the integration tests (root)
+check-integration: all workloads $(truth_bin) ## run the integration tests (root)
 	$(Q)CPROFD_BUILD=$(abspath $(O)) $(PYTHON) -m pytest -p no:cacheprovider -ra -q \
 		tests/integration $(PYTEST_ARGS)
 

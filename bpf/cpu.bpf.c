@@ -57,6 +57,11 @@ static __always_inline void take_user_stack(struct bpf_perf_event_data *ctx, str
 	} else {
 		cs = compat__regs_of_task(task, w->regs);
 	}
+	if (!cs) {
+		/* Born in the kernel (a usermode helper) and not yet in its program. */
+		s->event.header.outcome = UNWIND_KERNEL_THREAD;
+		return;
+	}
 	if (cs != X86_USER_CS) {
 		keep_top_only(&s->event, w->regs[UNWIND_REG_RA], UNWIND_COMPAT);
 		return;

@@ -13,6 +13,7 @@ enum exit_status {
 };
 
 /* Commands: argv[0] is the name; they return the exit status. */
+int cmd_info(int argc, char **argv);
 int cmd_top(int argc, char **argv);
 
 #endif

@@ -17,9 +17,9 @@
 #include "base/units.h"
 #include "cli.h"
 #include "export/export.h"
+#include "load.h"
 
-#define FILE_MAX_BYTES ((size_t)512 << 20)
-#define ROWS_MAX       1000000
+#define ROWS_MAX 1000000
 
 struct top_request {
 	const char *sample_type; /* NULL: the default one */
@@ -137,44 +137,6 @@ static int parse_arguments(struct top_request *req, int argc, char **argv)
 	return EXIT_STATUS_OK;
 }
 
-static int read_profile(const char *path, struct profile **ret)
-{
-	_cleanup_buf_ struct buf bytes = BUF_INIT;
-	const char *why;
-	int err;
-
-	if (!strcmp(path, "-"))
-		err = file__read_fd(STDIN_FILENO, FILE_MAX_BYTES, &bytes);
-	else
-		err = file__read(path, FILE_MAX_BYTES, &bytes);
-	if (err)
-		return log_errno(err, "read '%s'", path);
-	err = pprof__decode(bytes.data, bytes.len, ret, &why);
-	if (err)
-		log_err("'%s' is not a profile that can be read: %s", path, why);
-	return err;
-}
-
-static int merge_file(struct profile *into, const char *path)
-{
-	_cleanup_(profile__freep) struct profile *p = NULL;
-	int err;
-
-	err = read_profile(path, &p);
-	if (err)
-		return err;
-	err = profile__merge(into, p);
-	if (err == -EINVAL)
-		log_err("'%s' has other sample types than the file before it: only profiles of one "
-			"kind can be merged",
-			path);
-	else if (err == -EOVERFLOW)
-		log_err("'%s': sums do not fit in 63 bits", path);
-	else if (err)
-		log_errno(err, "merge '%s'", path);
-	return err;
-}
-
 static int unknown_sample_type(const struct profile *p, const char *name)
 {
 	_cleanup_buf_ struct buf list = BUF_INIT;
@@ -260,7 +222,7 @@ int cmd_top(int argc, char **argv)
 		return EXIT_STATUS_FAILURE;
 	}
 	for (i = optind; i < argc; i++)
-		if (merge_file(merged, argv[i]))
+		if (load__merge(merged, argv[i]))
 			return EXIT_STATUS_FAILURE;
 	return print_profile(merged, &req);
 }

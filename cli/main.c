@@ -14,6 +14,7 @@ static const struct command {
 	int (*run)(int argc, char **argv);
 	const char *help;
 } commands[] = {
+	{ "info", cmd_info, "what a profile is, and how many of its stacks are complete" },
 	{ "top", cmd_top, "the functions of one or more profiles, the most expensive first" },
 };
 

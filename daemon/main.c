@@ -3,8 +3,10 @@
  * cprofd: command line → session → exit status. The same executable is the worker, started again by
  * worker/ with --worker.
  */
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "base/clock.h"
 #include "options.h"
 #include "session/doctor.h"
@@ -25,6 +27,19 @@ static int run(struct options *opts, uint64_t started_ns)
 	return EXIT_STATUS_OK;
 }
 
+/* Started with a standard descriptor closed, the next file opened would take its number and get
+ * what is printed. */
+static void fill_standard_fds(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd > STDERR_FILENO)
+		close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	uint64_t started_ns = clock__mono_ns();
@@ -33,6 +48,7 @@ int main(int argc, char **argv)
 
 	if (argc == 3 && strcmp(argv[1], "--worker") == 0)
 		return worker__main(atoi(argv[2]));
+	fill_standard_fds();
 	status = options__parse(&opts, argc, argv);
 	if (!status)
 		status = run(&opts, started_ns);

@@ -24,6 +24,7 @@ enum exit_status {
 	EXIT_STATUS_PARTIAL = 6,
 	EXIT_STATUS_NOT_EXECUTABLE = 126,
 	EXIT_STATUS_NOT_FOUND = 127,
+	EXIT_STATUS_INTERRUPTED = 130, /* by a signal before the window began */
 };
 
 #define OPTIONS_FREQ_DEFAULT_HZ      99

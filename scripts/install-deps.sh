@@ -51,7 +51,7 @@ want_commands()
 	local pair
 
 	for pair in "$@"; do
-		PATH=$PATH:/usr/sbin:$HOME/.cargo/bin command -v "${pair%% *}" > /dev/null ||
+		PATH=$PATH:/usr/sbin:${HOME:-/root}/.cargo/bin command -v "${pair%% *}" > /dev/null ||
 			missing+=("${pair##* }")
 	done
 }
@@ -81,7 +81,7 @@ install_missing()
 }
 
 command -v dpkg-query > /dev/null ||
-	die "no dpkg here: this script knows Debian only; README.md lists what is needed"
+	die "no dpkg here: this script knows Debian only; its head lists the packages to find counterparts of"
 case ${1-} in
 run) want_packages "${RUN_PACKAGES[@]}" ;;
 build) want_packages "${BUILD_PACKAGES[@]}" ;;

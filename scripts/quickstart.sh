@@ -33,13 +33,16 @@ echo "quickstart: profiling the whole host for $SECONDS_PROFILED s while burn (p
 	"${workload_pids[0]}) and threads (pid ${workload_pids[1]}) run"
 build/cprofd --cpu "${SECONDS_PROFILED}s" -o "$PROFILE"
 
-cat <<END
+next_step()
+{
+	printf '  %-45s %s\n' "$1" "$2"
+}
 
-quickstart: the profile is $PWD/$PROFILE. What to do next:
-  build/cprof top $PROFILE                           the table again, no privilege needed
-  go tool pprof -http=: $PROFILE                     flame graph in the browser
-  sudo build/cprofd --pid PID --cpu 30s              one process, by its pid
-  sudo build/cprofd --cpu 0 -- COMMAND               a command, until it ends
-  build/cprofd --help                                everything else
-  sudo build/cprofd doctor                           what this host has and lacks
-END
+echo
+echo "quickstart: the profile is $PWD/$PROFILE. What to do next:"
+next_step "build/cprof top $PROFILE" "the table again, no privilege needed"
+next_step "go tool pprof -http=: $PROFILE" "flame graph in the browser"
+next_step "sudo build/cprofd --pid PID --cpu 30s" "one process, by its pid"
+next_step "sudo build/cprofd --cpu 0 -- COMMAND" "a command, until it ends"
+next_step "sudo build/cprofd doctor" "what this host has and lacks"
+next_step "build/cprofd --help" "everything else"

@@ -165,7 +165,7 @@ install_pprof_format()
 }
 
 host_check
-export PATH=$PATH:/usr/sbin:$HOME/.cargo/bin
+export PATH=$PATH:/usr/sbin:${HOME:-/root}/.cargo/bin
 if [ "$with_deps" -eq 1 ]; then
 	./scripts/install-deps.sh test
 	install_pprof_format

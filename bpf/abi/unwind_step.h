@@ -135,7 +135,8 @@ UNWIND_INLINE int unwind_step(struct unwind_context *c, struct unwind_frame *f,
 	outcome = unwind_cfa(c, f, r, cfa_reg, &cfa);
 	if (outcome != UNWIND_CONTINUE)
 		return outcome;
-	if (cfa <= f->sp)
+	/* A return address in a register leaves nothing on the stack; only a top frame has one. */
+	if (cfa < f->sp || (cfa == f->sp && r->ra_kind < UNWIND_IN_REGISTER))
 		return UNWIND_BAD_CFA;
 	if (r->ra_kind >= UNWIND_IN_REGISTER) {
 		if (!f->has_regs)

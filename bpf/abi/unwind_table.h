@@ -35,7 +35,11 @@
 #define UNWIND_ROW_RULE(row)            ((row)&0xffffu)
 #define UNWIND_ROW_BYTE(row)            ((row) >> 16)
 
-/* How the caller's stack pointer (CFA) follows from this frame's registers. Numbers are the ABI. */
+/*
+ * How the caller's stack pointer (CFA) follows from this frame's registers; sp and fp are this
+ * frame's everywhere below. Registers other than these two are known in a topmost frame and in one
+ * that a signal interrupted, nowhere else. Numbers are the ABI.
+ */
 enum unwind_rule_kind {
 	UNWIND_RULE_FP_CHAIN = 0,    /* no CFI: CFA = fp + 16, fp = [fp], pc = [fp + 8] */
 	UNWIND_RULE_END = 1,         /* the return address is undefined: outermost frame */
@@ -45,13 +49,12 @@ enum unwind_rule_kind {
 	UNWIND_RULE_DEREF_FP = 5,    /* [fp + cfa_offset] + arg * 8 */
 	UNWIND_RULE_PLT = 6,         /* sp + cfa_offset, + 8 where (pc & 15) >= arg */
 	UNWIND_RULE_SIGNAL = 7,      /* sp is at a struct ucontext, which holds every register */
-	UNWIND_RULE_REG = 8,         /* register arg + cfa_offset: in a topmost frame only */
+	UNWIND_RULE_REG = 8,         /* register arg + cfa_offset, where that is known */
 	UNWIND_RULE_UNSUPPORTED = 9, /* CFI says something that has no rule */
 	UNWIND_RULE_KIND_CNT = 10,
 };
 
-/* Where the caller's frame pointer is. From UNWIND_IN_REGISTER on: in register (value - 16), which
- * is known in a topmost frame only. */
+/* Where the caller's frame pointer is. From UNWIND_IN_REGISTER on: in register (value - 16). */
 enum unwind_fp_kind {
 	UNWIND_FP_SAME = 0,   /* not changed by this frame */
 	UNWIND_FP_AT_CFA = 1, /* [CFA + fp_offset] */

@@ -81,6 +81,8 @@ static int parse_scaled(const char *s, const struct unit *units, size_t units_cn
 		value += (uint64_t)llround(fraction * (double)units[i].factor);
 		if (value > max)
 			return -ERANGE;
+		if (!value && fraction > 0)
+			return -EINVAL; /* less than the smallest unit is not nothing */
 		*ret = value;
 		return 0;
 	}

@@ -60,7 +60,7 @@ static uint32_t ring_bytes(const struct collector_config *config)
 		(uint64_t)config->freq_hz * config->cpus_cnt * RING_SAMPLE_BYTES * RING_SECONDS;
 	uint32_t bytes = RING_MIN_BYTES;
 
-	while (bytes < need && bytes < RING_MAX_BYTES)
+	while (bytes < need && bytes < RING_MAX_BYTES * (1 + config->cpus_cnt / 8))
 		bytes *= 2;
 	return bytes;
 }

@@ -12,7 +12,7 @@
 
 #define PROBE_SAMPLE_TYPES_MAX 8
 
-struct probe_ops; /* collect/collector.h: private to collect/ */
+struct probe_ops; /* collect/probe_ops.h: private to collect/ */
 
 struct probe_value_type {
 	const char *type, *unit;

@@ -61,4 +61,7 @@ struct top_view {
 int text__top(const struct profile *p, const struct top_view *view, struct buf *out);
 int json__top(const struct profile *p, const struct top_view *view, struct buf *out);
 
+/* What the profile is, and how far its stacks can be trusted: `cprof info`. */
+int text__info(const struct profile *p, struct buf *out);
+
 #endif

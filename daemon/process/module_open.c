@@ -30,7 +30,6 @@
 struct opening {
 	enum module_open_status status;
 	int fd;
-	bool verify_build_id;
 };
 
 /* What the module's device is, by the mounts the target and we see. */
@@ -251,9 +250,6 @@ static struct opening open_mapped(struct process_table *t, const struct process_
 	if (no)
 		return failed(no);
 	o = open_link(t, id, &s, true);
-	o.verify_build_id = module->build_id_len > 0 &&
-			    (s.dev_major != module->dev_major || s.dev_minor != module->dev_minor ||
-			     s.inode != module->inode);
 	return o;
 }
 
@@ -294,7 +290,6 @@ static struct opening accept_path(struct process_table *t, pid_t id, int path_fd
 	if (no)
 		return failed(no);
 	o = reopen(path_fd);
-	o.verify_build_id = !same;
 	return o;
 }
 
@@ -392,6 +387,5 @@ void module__pin(struct process_table *t, const struct process *p, const struct 
 	if (o.status != MODULE_OPENED)
 		return;
 	module->fd = o.fd;
-	module->verify_build_id = o.verify_build_id;
 	t->fds_cnt++;
 }

@@ -51,10 +51,9 @@ struct module {
 	uint64_t inode, inode_generation;
 	bool generation_known; /* /proc/PID/maps does not tell it, side-band records do */
 	uint8_t build_id[MODULE_BUILD_ID_MAX];
-	uint32_t build_id_len; /* 0: not known */
-	/* fd was found by path and its device and inode could not tell whether it is the right
-	 * file: who reads the file must find this build_id in it, else it is another file. */
-	bool verify_build_id;
+	/* 0: not known. Else who reads the file behind fd must find it there: by path, and where
+	 * device and inode could not tell, another file may have been opened. */
+	uint32_t build_id_len;
 	int fd; /* read-only descriptor pinned by module__pin(), or -1; owned by the table */
 	enum module_open_status open_status;
 };

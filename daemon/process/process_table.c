@@ -18,6 +18,7 @@
 #define RESCAN_PERIOD_NS NSEC_PER_SEC
 #define MAPS_PERIOD_NS   NSEC_PER_SEC
 #define PINNED_FDS_MAX   4096
+#define FDS_RESERVED     64
 
 static int add_mark(struct pid_mark **marks, pid_t pid, uint64_t until_ns)
 {
@@ -61,11 +62,16 @@ static void clear_marks(struct pid_mark **marks)
 
 static size_t pinned_fds_max(void)
 {
-	struct rlimit lim;
+	struct rlimit lim = { .rlim_cur = RLIM_INFINITY };
 	rlim_t max = PINNED_FDS_MAX;
 
 	if (getrlimit(RLIMIT_NOFILE, &lim) == 0 && lim.rlim_cur / 4 * 3 < max)
 		max = lim.rlim_cur / 4 * 3;
+	/* The rest of the program has perf events and must still be able to write its files. */
+	if (lim.rlim_cur < FDS_RESERVED)
+		max = 0;
+	else if (lim.rlim_cur - FDS_RESERVED < max)
+		max = lim.rlim_cur - FDS_RESERVED;
 	return (size_t)max;
 }
 

@@ -23,5 +23,6 @@ struct profile_index {
 
 /* Keeps profile.bytes current. */
 void profile__count_bytes(struct profile *p);
+bool profile__is_full(const struct profile *p);
 
 #endif

@@ -67,6 +67,11 @@ void profile__count_bytes(struct profile *p)
 		   p->functions_cap * sizeof(*p->functions) + p->strings_cap * sizeof(*p->strings);
 }
 
+bool profile__is_full(const struct profile *p)
+{
+	return p->bytes_max && p->bytes > p->bytes_max;
+}
+
 struct profile *profile__new(void)
 {
 	_cleanup_(profile__freep) struct profile *p = calloc(1, sizeof(*p));
@@ -120,6 +125,8 @@ int profile__string_n(struct profile *p, const char *s, size_t len, uint32_t *re
 		*ret_idx = id - 1;
 		return 0;
 	}
+	if (profile__is_full(p))
+		return -ENOSPC;
 	if (p->strings_cnt >= ELEMENTS_MAX || id_table__reserve(&index->strings) ||
 	    array__reserve(p->strings, p->strings_cap, p->strings_cnt + 1))
 		return -ENOMEM;
@@ -229,6 +236,8 @@ int profile__function(struct profile *p, const struct profile_function *f, uint3
 
 int profile__add_location(struct profile *p, uint32_t mapping, uint64_t address, uint32_t *ret_id)
 {
+	if (profile__is_full(p))
+		return -ENOSPC;
 	if (p->locations_cnt >= ELEMENTS_MAX ||
 	    array__reserve(p->locations, p->locations_cap, p->locations_cnt + 1))
 		return -ENOMEM;

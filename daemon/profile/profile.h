@@ -95,7 +95,9 @@ struct profile {
 	struct profile_sample *samples;
 	size_t samples_cnt, samples_cap;
 
-	size_t bytes; /* about what samples, locations and strings occupy, for caps */
+	size_t bytes;     /* about what samples, locations and strings occupy, for caps */
+	size_t bytes_max; /* 0: none. Over it nothing new is interned: -ENOSPC; what is known is
+			   * added to as ever */
 	struct profile_index *index;
 };
 
@@ -103,7 +105,8 @@ struct profile *profile__new(void); /* NULL: out of memory */
 void profile__free(struct profile *p);
 DEFINE_CLEANUP(struct profile *, profile__free);
 
-/* Interns a string. Returns 0 or -ENOMEM; *ret_idx is untouched on failure. NULL counts as "". */
+/* Interns a string. Returns 0, -ENOMEM or -ENOSPC; *ret_idx is untouched on failure. NULL counts as
+ * "". */
 int profile__string(struct profile *p, const char *s, uint32_t *ret_idx);
 int profile__string_n(struct profile *p, const char *s, size_t len, uint32_t *ret_idx);
 

@@ -138,6 +138,8 @@ int profile__add(struct profile *p, const uint32_t *locations, uint32_t location
 
 	if (id)
 		return add_values(&p->samples[id - 1], values, p->sample_types_cnt);
+	if (profile__is_full(p))
+		return -ENOSPC;
 	return add_row(p, &row, id_hash__fold(stack_hash), id_hash__fold(labels_hash), row_hash,
 		       values);
 }

@@ -7,10 +7,7 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/signalfd.h>
-#include <unistd.h>
 #include "base/array.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -23,7 +20,8 @@
 
 struct loop {
 	struct session *s;
-	int signal_fd, hotplug_fd;
+	int hotplug_fd;
+	bool filters_pids; /* the TARGET is a list of processes, or COMMAND */
 	uint64_t last_round_ns, next_cpu_check_ns, next_tick_ns;
 	bool is_ended[OPTIONS_KINDS_MAX];
 	int err; /* first failure of a callback: memory */
@@ -66,7 +64,8 @@ static int deliver_event(const struct process_event *ev, void *ctx)
 	struct session *s = l->s;
 	int err = pipeline__event(s->pipeline, ev);
 
-	if (!err && ev->kind == PROCESS_EVENT_EXIT && process_table__is_gone(s->processes, ev->pid))
+	if (!err && l->filters_pids && ev->kind == PROCESS_EVENT_EXIT &&
+	    process_table__is_gone(s->processes, ev->pid))
 		collector__forget_pid(s->collector, ev->pid, ev->time_ns);
 	return err;
 }
@@ -272,7 +271,7 @@ static int time_left_ms(const struct loop *l)
 static void run_until_end(struct loop *l)
 {
 	struct pollfd fds[] = {
-		{ .fd = l->signal_fd, .events = POLLIN },
+		{ .fd = l->s->signals.fd, .events = POLLIN },
 		{ .fd = l->hotplug_fd, .events = POLLIN },
 		{ .fd = l->s->command ? command__pidfd(l->s->command) : -1, .events = POLLIN },
 	};
@@ -287,69 +286,27 @@ static void run_until_end(struct loop *l)
 			check_cpus(l);
 		run_round(l);
 		show_progress(l);
-		all = fds[0].revents || target_has_ended(l);
+		all = signals__take(&l->s->signals) || target_has_ended(l);
 	}
-}
-
-static void abort_program(int signal)
-{
-	static const char text[] = "\ncprofd: aborted\n";
-	ssize_t ignored = write(STDERR_FILENO, text, sizeof(text) - 1);
-
-	(void)ignored;
-	_exit(128 + signal);
-}
-
-static const int end_signals[] = { SIGINT, SIGTERM, SIGHUP };
-
-static void block_signals(sigset_t *ret_mask)
-{
-	size_t i;
-
-	sigemptyset(ret_mask);
-	for (i = 0; i < ARRAY_SIZE(end_signals); i++)
-		sigaddset(ret_mask, end_signals[i]);
-	sigprocmask(SIG_BLOCK, ret_mask, NULL);
-}
-
-/* The first signal is taken from the descriptor; what comes after it ends the program at once. */
-static void arm_abort(int signal_fd, const sigset_t *mask)
-{
-	struct sigaction action = { .sa_handler = abort_program };
-	struct signalfd_siginfo info;
-	size_t i;
-
-	while (read(signal_fd, &info, sizeof(info)) > 0)
-		;
-	for (i = 0; i < ARRAY_SIZE(end_signals); i++)
-		sigaction(end_signals[i], &action, NULL);
-	sigprocmask(SIG_UNBLOCK, mask, NULL);
-}
-
-void loop__hold_signals(void)
-{
-	sigset_t mask;
-
-	block_signals(&mask);
 }
 
 int loop__run(struct session *s)
 {
-	struct loop l = { .s = s, .signal_fd = -1, .hotplug_fd = -1 };
-	sigset_t mask;
+	struct loop l = {
+		.s = s,
+		.hotplug_fd = -1,
+		.filters_pids = s->command || s->targets.cnt,
+	};
 
-	block_signals(&mask);
-	l.signal_fd = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
 	l.hotplug_fd = cpu_hotplug__open();
 	if (l.hotplug_fd < 0)
 		log_debug("uevents: %s, ignoring", strerror(-l.hotplug_fd));
 	l.next_cpu_check_ns = clock__mono_ns() + CPU_CHECK_NS;
 	run_until_end(&l);
-	arm_abort(l.signal_fd, &mask);
+	signals__arm_abort(&s->signals);
 	read_round(&l, UINT64_MAX);
 	if (l.err)
 		log_warn("out of memory in the window, ignoring: names or samples are missing");
-	close_fdp(&l.signal_fd);
 	close_fdp(&l.hotplug_fd);
 	return 0;
 }

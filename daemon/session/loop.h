@@ -8,12 +8,8 @@
 
 struct session;
 
-/* From here on a signal waits for loop__run() instead of ending the program: called before the
- * first probe is attached and COMMAND is let go, after COMMAND was forked. */
-void loop__hold_signals(void);
-
 /* Returns when all kinds have been detached and everything they sent has been consumed: 0, or an
- * exit status. From then on a further SIGINT or SIGTERM aborts the program. */
+ * exit status. */
 int loop__run(struct session *s);
 
 #endif

@@ -65,6 +65,51 @@ static int add_provisional(struct naming *n, struct profile *p, const struct mod
 	return 0;
 }
 
+static int set_by_module(struct naming *n, size_t idx, uint32_t id)
+{
+	size_t cnt = n->by_module_cnt;
+
+	if (array__reserve(n->by_module, n->by_module_cap, idx + 1))
+		return -ENOMEM;
+	if (idx >= cnt) {
+		memset(n->by_module + cnt, 0, (idx + 1 - cnt) * sizeof(*n->by_module));
+		n->by_module_cnt = idx + 1;
+	}
+	n->by_module[idx] = id;
+	return 0;
+}
+
+int naming__reserve_first(struct naming *n, struct profile *p, const char *name)
+{
+	struct profile_mapping m = { 0 };
+	uint32_t id;
+	int err;
+
+	err = profile__string(p, name, &m.file);
+	return err ?: profile__add_mapping(p, &m, &id);
+}
+
+int naming__bind_first(struct naming *n, struct profile *p, const struct module *module)
+{
+	uint32_t file;
+	int err;
+
+	/* Its first sample may have come before word of its mapping. */
+	if (module->idx < n->by_module_cnt && n->by_module[module->idx])
+		return 0;
+	err = profile__string(p, module_file(module), &file);
+	if (!err)
+		err = array__reserve(n->mappings, n->mappings_cap, n->mappings_cnt + 1);
+	if (!err)
+		err = set_by_module(n, module->idx, 1);
+	if (err)
+		return err;
+	p->mappings[0].file = file;
+	n->mappings[n->mappings_cnt++] =
+		(struct provisional_mapping){ .mapping = 1, .module = module };
+	return 0;
+}
+
 /* All JIT memory of the host is one module of the profile: nothing else is known of it. */
 static uint32_t find_jit(const struct naming *n)
 {
@@ -79,7 +124,7 @@ static uint32_t find_jit(const struct naming *n)
 int naming__module_mapping(struct naming *n, struct profile *p, const struct module *module,
 			   uint32_t *ret_id)
 {
-	size_t idx = module->idx, old = n->by_module_cnt;
+	size_t idx = module->idx;
 	uint32_t id;
 	int err;
 
@@ -87,21 +132,13 @@ int naming__module_mapping(struct naming *n, struct profile *p, const struct mod
 		*ret_id = n->by_module[idx];
 		return 0;
 	}
-	err = array__reserve(n->by_module, n->by_module_cap, idx + 1);
-	if (err)
-		return err;
-	if (idx >= old) {
-		memset(n->by_module + old, 0, (idx + 1 - old) * sizeof(*n->by_module));
-		n->by_module_cnt = idx + 1;
-	}
 	id = module->kind == MODULE_JIT ? find_jit(n) : 0;
-	if (!id) {
-		err = add_provisional(n, p, module, module_file(module), &id);
-		if (err)
-			return err;
-	}
-	*ret_id = n->by_module[idx] = id;
-	return 0;
+	err = id ? 0 : add_provisional(n, p, module, module_file(module), &id);
+	if (!err)
+		err = set_by_module(n, idx, id);
+	if (!err)
+		*ret_id = id;
+	return err;
 }
 
 int naming__kernel_mapping(struct naming *n, struct profile *p, uint32_t *ret_id)
@@ -324,6 +361,37 @@ static bool is_replaced(const struct module *m, const struct worker_reply *r)
 				   memcmp(m->build_id, r->build_id, m->build_id_len) != 0);
 }
 
+/*
+ * What lies in no executable segment (the loader maps some libraries whole as code and then their
+ * data over it, and a wild frame pointer leads there) would lie outside of the mapping it is left
+ * in: it gets one of its own, of the same file.
+ */
+static int place_outside(struct profile *p, const struct batch *b, const struct worker_reply *r,
+			 uint32_t segment)
+{
+	struct profile_mapping m = p->mappings[segment - 1];
+	uint32_t id = 0;
+	size_t i;
+	int err = 0;
+
+	m.start = m.offset = m.limit = 0;
+	for (i = 0; i < b->cnt && i < r->symbols_cnt; i++) {
+		const struct profile_location *l = &p->locations[b->locations[i] - 1];
+
+		if (r->symbols[i].segment < 0 && l->address >= m.limit)
+			m.limit = PAGE_ROUND_UP(l->address + 1);
+	}
+	for (i = 0; !err && i < b->cnt && i < r->symbols_cnt; i++) {
+		if (r->symbols[i].segment >= 0)
+			continue;
+		if (!id)
+			err = profile__add_mapping(p, &m, &id);
+		if (!err)
+			p->locations[b->locations[i] - 1].mapping = id;
+	}
+	return err;
+}
+
 static int apply_file(struct naming_stats *stats, struct profile *p,
 		      const struct provisional_mapping *pm, const struct batch *b,
 		      const struct worker_reply *reply)
@@ -339,6 +407,8 @@ static int apply_file(struct naming_stats *stats, struct profile *p,
 		return 0;
 	}
 	err = file_mappings(p, pm->mapping, reply, ids);
+	if (!err && reply->segments_cnt)
+		err = place_outside(p, b, reply, ids[0]);
 	return err ?: apply_symbols(p, b, reply, ids, reply->segments_cnt);
 }
 

@@ -37,6 +37,9 @@ void naming__done(struct naming *n);
 /* The provisional mapping, made at first use. 0 or -ENOMEM. */
 int naming__module_mapping(struct naming *n, struct profile *p, const struct module *module,
 			   uint32_t *ret_id);
+/* Makes the profile's first mapping for a module to come; 'name' stands in until it is bound. */
+int naming__reserve_first(struct naming *n, struct profile *p, const char *name);
+int naming__bind_first(struct naming *n, struct profile *p, const struct module *module);
 int naming__kernel_mapping(struct naming *n, struct profile *p, uint32_t *ret_id);
 
 /* Names everything; adds to *stats. A module that cannot be read leaves its locations without

@@ -356,6 +356,10 @@ int output_plan__make(struct output_plan *plan, const struct options *opts, uint
 			opts->format, opts->outputs[0]);
 		status = EXIT_STATUS_USAGE;
 	}
+	if (!status && opts->json && plan->uses_stdout) {
+		log_err("'--json' and '-o -' both want standard output");
+		status = EXIT_STATUS_USAGE;
+	}
 	if (status)
 		output_plan__done(plan);
 	return status;

@@ -35,6 +35,7 @@ struct run_state {
 struct pipeline {
 	struct pipeline_config config;
 	struct run_state *states;         /* one per config.runs */
+	bool is_titled;                   /* COMMAND's executable has been seen */
 	uint64_t walked[MAX_USER_FRAMES]; /* of the copy being walked */
 };
 
@@ -144,25 +145,28 @@ static int push_user_stack(struct pipeline *p, struct stack *stack, struct kind_
 			   struct run_state *state, const struct sample *s)
 {
 	enum unwind_outcome outcome = s->outcome;
-	struct process *process = NULL;
+	struct process *process;
 	struct sample walked;
 	const char *root;
 	bool known = true;
 	uint32_t i;
 	int err = 0;
 
-	if (s->user_cnt || s->regs)
-		process = find_process(p, s);
-	if (process && s->regs) {
+	if (outcome == UNWIND_KERNEL_THREAD) {
+		run->outcomes[outcome]++;
+		return 0;
+	}
+	process = find_process(p, s);
+	if (!process) {
+		run->stacks_unknown++;
+		return push_synthetic(stack, run->profile, "[unknown]");
+	}
+	if (s->regs) {
 		walk_copy(p, process, s, &walked);
 		s = &walked;
 		outcome = walked.outcome;
 	}
-	if (!process && outcome != UNWIND_KERNEL_THREAD) {
-		run->stacks_unknown++;
-		err = push_synthetic(stack, run->profile, "[unknown]");
-	}
-	for (i = 0; process && !err && i < s->user_cnt; i++) {
+	for (i = 0; !err && i < s->user_cnt; i++) {
 		err = push_user_frame(p, stack, run, state, process, s->user[i], &known);
 		if (known)
 			continue;
@@ -172,7 +176,7 @@ static int push_user_stack(struct pipeline *p, struct stack *stack, struct kind_
 		break;
 	}
 	run->outcomes[outcome]++;
-	root = process ? outcome__root(outcome, s->user_cnt) : NULL;
+	root = outcome__root(outcome, s->user_cnt);
 	if (!err && root)
 		err = push_synthetic(stack, run->profile, root);
 	return err;
@@ -249,27 +253,17 @@ int pipeline__sample(struct pipeline *p, const struct sample *s)
 
 	if (!run)
 		return 0;
-	if (run->profile->bytes > PROFILE_MAX_BYTES) {
+	err = aggregate(p, run, state, s);
+	if (err == -ENOSPC) {
 		run->account.dropped_profile_full++;
 		return 0;
 	}
-	err = aggregate(p, run, state, s);
 	if (err) {
 		run->account.dropped_no_memory++;
 		return err;
 	}
 	run->account.aggregated++;
 	return 0;
-}
-
-int pipeline__event(struct pipeline *p, const struct process_event *ev)
-{
-	int err = process_table__apply(p->config.processes, ev);
-
-	if (ev->kind == PROCESS_EVENT_MMAP || ev->kind == PROCESS_EVENT_EXEC ||
-	    ev->kind == PROCESS_EVENT_EXIT)
-		unwind__process_changed(p->config.unwind, ev->pid);
-	return err;
 }
 
 static int add_dangling_mapping(const struct pipeline *p, struct profile *profile)
@@ -298,15 +292,44 @@ static int add_first_mapping(struct pipeline *p, struct profile *profile, struct
 	struct process *process;
 	uint32_t id;
 
+	if (p->config.opts->target == TARGET_COMMAND)
+		return naming__reserve_first(&state->naming, profile, p->config.opts->command[0]);
 	if (p->config.main_pid) {
 		process = process_table__find(p->config.processes, p->config.main_pid);
 		module = process ? process__executable(p->config.processes, process) : NULL;
 	}
 	if (module)
 		return naming__module_mapping(&state->naming, profile, module, &id);
-	if (p->config.opts->target == TARGET_COMMAND)
-		return 0; /* its executable comes with the first sample */
 	return add_dangling_mapping(p, profile);
+}
+
+/* COMMAND's executable is known once its exec has been seen. */
+static int title_by_command(struct pipeline *p, const struct process_event *ev)
+{
+	struct process *process;
+	struct module *module;
+	size_t i;
+	int err = 0;
+
+	if (p->config.opts->target != TARGET_COMMAND || ev->pid != p->config.main_pid ||
+	    ev->kind != PROCESS_EVENT_MMAP || p->is_titled)
+		return 0;
+	process = process_table__find(p->config.processes, ev->pid);
+	module = process ? process__executable(p->config.processes, process) : NULL;
+	for (i = 0; module && !err && i < p->config.runs_cnt; i++)
+		err = naming__bind_first(&p->states[i].naming, p->config.runs[i].profile, module);
+	p->is_titled = module != NULL;
+	return err;
+}
+
+int pipeline__event(struct pipeline *p, const struct process_event *ev)
+{
+	int err = process_table__apply(p->config.processes, ev);
+
+	if (ev->kind == PROCESS_EVENT_MMAP || ev->kind == PROCESS_EVENT_EXEC ||
+	    ev->kind == PROCESS_EVENT_EXIT)
+		unwind__process_changed(p->config.unwind, ev->pid);
+	return err ?: title_by_command(p, ev);
 }
 
 static int start_profile(struct pipeline *p, struct kind_run *run, struct run_state *state)
@@ -339,6 +362,7 @@ static int start_profile(struct pipeline *p, struct kind_run *run, struct run_st
 	if (!err)
 		err = profile__string(profile, "cpu", &str->cpu);
 	profile->time_ns = (int64_t)p->config.start_real_ns;
+	profile->bytes_max = PROFILE_MAX_BYTES;
 	return err ?: add_first_mapping(p, profile, state);
 }
 
@@ -443,6 +467,7 @@ int pipeline__finish(struct pipeline *p, struct kind_run *run)
 	int err;
 
 	run->profile->duration_ns = (int64_t)run->window_ns;
+	run->profile->bytes_max = 0; /* names are not what fills it */
 	err = naming__resolve(&state->naming, run->profile, p->config.symbolizer, &run->names);
 	if (!err)
 		err = add_lost(run);

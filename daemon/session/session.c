@@ -83,7 +83,9 @@ static int fork_command(struct session *s)
 
 	if (opts->target != TARGET_COMMAND)
 		return EXIT_STATUS_OK;
+	signals__release(&s->signals);
 	err = command__fork(&s->command, opts->command, opts->user);
+	signals__hold(&s->signals);
 	if (err == -ENOENT) {
 		log_err("no user named '%s'", opts->user);
 		return EXIT_STATUS_USAGE;
@@ -208,7 +210,9 @@ static int make_pipeline(struct session *s)
 		.runs = s->runs,
 		.runs_cnt = s->opts->kinds_cnt,
 		.start_real_ns = clock__real_ns(),
-		.main_pid = s->targets.cnt == 1 ? s->targets.list[0].pid : 0,
+		.main_pid = s->command            ? command__pid(s->command)
+			    : s->targets.cnt == 1 ? s->targets.list[0].pid
+						  : 0,
 	};
 	size_t i;
 	int err;
@@ -227,6 +231,11 @@ static int prepare(struct session *s)
 {
 	int status, err;
 
+	err = signals__init(&s->signals);
+	if (err) {
+		log_errno(err, "start");
+		return EXIT_STATUS_FAILURE;
+	}
 	status = output_plan__make(&s->plan, s->opts, clock__real_ns());
 	if (!status)
 		status = check_kernel();
@@ -236,8 +245,10 @@ static int prepare(struct session *s)
 		status = fork_command(s);
 	if (status)
 		return status;
-	raise_fd_limit();         /* COMMAND has been forked with the limit we were started with */
-	signal(SIGPIPE, SIG_IGN); /* a closed stdout is a failed write, reported as such */
+	raise_fd_limit(); /* COMMAND has been forked with the limit we were started with */
+	/* A closed stdout and a file over RLIMIT_FSIZE are failed writes, reported as such. */
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
 	err = cpu_list__read_online(&s->cpus);
 	if (err) {
 		log_errno(err, "list of online CPUs");
@@ -278,7 +289,8 @@ static int start(struct session *s)
 		log_err("pid %d exited before it could be profiled", s->targets.list[0].pid);
 		return EXIT_STATUS_NO_TARGET;
 	}
-	loop__hold_signals();
+	if (signals__take(&s->signals))
+		return EXIT_STATUS_INTERRUPTED;
 	err = collector__attach(s->collector);
 	if (err) {
 		log_errno(err, "attaching the probes; `cprofd doctor` tells what is missing");
@@ -386,6 +398,7 @@ static int wait_for_command(struct session *s, int status)
 	sideband__free(take_ptr(s->sideband));
 	if (!s->command)
 		return status;
+	signals__leave_to_command(&s->signals);
 	command__wait(s->command, &command_status);
 	return status ?: command_status;
 }
@@ -408,6 +421,7 @@ static void done(struct session *s)
 	output_plan__done(&s->plan);
 	targets__done(&s->targets);
 	cpu_list__done(&s->cpus);
+	signals__done(&s->signals);
 }
 
 int session__run(const struct options *opts, uint64_t started_ns)
@@ -415,6 +429,7 @@ int session__run(const struct options *opts, uint64_t started_ns)
 	struct session s = {
 		.opts = opts,
 		.started_ns = started_ns,
+		.signals = SIGNALS_INIT,
 		.targets = TARGETS_INIT,
 	};
 	int status;

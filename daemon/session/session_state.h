@@ -12,6 +12,7 @@
 #include "session/command.h"
 #include "session/output.h"
 #include "session/pipeline.h"
+#include "session/signals.h"
 #include "session/summary.h"
 #include "session/targets.h"
 #include "session/timeline.h"
@@ -23,6 +24,7 @@ struct session {
 	const struct options *opts;
 	uint64_t started_ns;      /* of main() */
 	uint64_t window_start_ns; /* the probes are attached */
+	struct signals signals;
 	struct targets targets;
 	struct output_plan plan;
 	struct command *command; /* NULL: none */

@@ -14,6 +14,7 @@
 #include "base/escape.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "profile/completeness.h"
 #include "session/outcome.h"
 
 #define BAR_WIDTH   30
@@ -80,14 +81,26 @@ static void print_drops(const struct accounting *a)
 		log_warn("lost samples, shown as [lost] in the profile: %s", text.data);
 }
 
-static uint64_t user_stacks(const struct kind_run *run)
+#define BROKEN_SHOWN 5
+
+static void print_completeness(const struct kind_run *run, bool verbose)
 {
-	uint64_t cnt = 0;
+	_cleanup_(completeness__done) struct completeness c = { 0 };
+	const struct profile *p = run->profile;
+	int64_t stacks;
 	size_t i;
 
-	for (i = 0; i < UNWIND_OUTCOME_CNT; i++)
-		cnt += i == UNWIND_KERNEL_THREAD ? 0 : run->outcomes[i];
-	return cnt;
+	if (completeness__compute(&c, p))
+		return;
+	stacks = c.complete + c.cut + c.unknown;
+	if (!stacks)
+		return;
+	log_info("%s: %.2f %% of %" PRId64 " user stacks are complete", run->probe->name,
+		 completeness__percent(&c), stacks);
+	for (i = 0; verbose && i < c.broken_cnt && i < BROKEN_SHOWN; i++)
+		log_info("%s:   %" PRId64 " %s in %s", run->probe->name, c.broken[i].cnt,
+			 profile__str(p, c.broken[i].reason),
+			 c.broken[i].file ? profile__str(p, c.broken[i].file) : "no module");
 }
 
 static void print_details(const struct kind_run *run)
@@ -117,7 +130,6 @@ void summary__print_totals(const struct options *opts, const struct kind_run *ru
 	const struct accounting *a = &run->account;
 	const char *identity = NULL;
 	int64_t imbalance = accounting__imbalance(a, &identity);
-	uint64_t stacks = user_stacks(run);
 
 	if (imbalance)
 		log_err("%s: accounts do not balance: %s is off by %" PRId64 "; please report this",
@@ -127,9 +139,7 @@ void summary__print_totals(const struct options *opts, const struct kind_run *ru
 		 " idle ticks, %" PRIu64 " lost",
 		 run->probe->name, SECONDS(duration_ns), opts->freq_hz, cpus_cnt, a->aggregated,
 		 a->idle, accounting__dropped_total(a));
-	if (stacks)
-		log_info("%s: %.2f %% of user stacks are complete", run->probe->name,
-			 100.0 * (double)run->outcomes[UNWIND_END] / (double)stacks);
+	print_completeness(run, opts->verbose);
 	if (opts->verbose)
 		print_details(run);
 }

@@ -71,11 +71,7 @@ static int has_comm(pid_t pid, void *ctx)
 
 static int resolve_comm(const struct options *opts)
 {
-	char comm[PROCESS_COMM_LEN] = "";
-
-	/* The kernel keeps 15 bytes of a name: a longer one is compared by those. */
-	strncpy(comm, opts->comm, sizeof(comm) - 1);
-	if (procfs__each_pid(has_comm, comm) == 1)
+	if (procfs__each_pid(has_comm, opts->comm) == 1)
 		return EXIT_STATUS_OK;
 	log_err("no process named '%s' is running", opts->comm);
 	return EXIT_STATUS_NO_TARGET;

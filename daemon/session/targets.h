@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The TARGET of the command line found on this host: pids with their start times and pidfds, the
- * cgroup's directory, the name that files carry. Called by the session before anything is loaded.
+ * cgroup's directory. Called by the session before anything is loaded.
  */
 #ifndef SESSION_TARGETS_H
 #define SESSION_TARGETS_H
@@ -22,7 +22,7 @@ struct targets {
 		.cgroup_fd = -1                                                                    \
 	}
 
-/* Logs what is wrong, returns EXIT_STATUS_OK, _NO_TARGET, _PERMISSION, _KERNEL or _FAILURE. */
+/* Logs what is wrong, returns EXIT_STATUS_OK, _NO_TARGET, _PERMISSION or _FAILURE. */
 int targets__resolve(struct targets *t, const struct options *opts);
 void targets__done(struct targets *t);
 

@@ -178,7 +178,7 @@ static bool is_other_file(const struct module *m, const struct worker_rows *w)
 	if (!m->build_id_len)
 		return false;
 	if (!w->build_id_len)
-		return m->verify_build_id;
+		return true;
 	return m->build_id_len != w->build_id_len ||
 	       memcmp(m->build_id, w->build_id, m->build_id_len) != 0;
 }

@@ -88,7 +88,7 @@ class Started:
         self.pid = self.popen.pid
 
     def wait_attached(self):
-        """Until its last step before sampling is done: an open perf event on every CPU."""
+        """Until sampling is on: the clock of every CPU is open, which comes after the side band."""
 
         def events():
             count = 0
@@ -100,8 +100,8 @@ class Started:
             return count
 
         assert self.popen.poll() is None, self.popen.stderr.read()
-        # One for the side band and one for the ticks of each CPU.
-        wait_until(lambda: events() >= 2 * os.sysconf("SC_NPROCESSORS_ONLN"), 60, "sampling")
+        # Two for the side band and one for the ticks of each CPU.
+        wait_until(lambda: events() >= 3 * os.sysconf("SC_NPROCESSORS_ONLN"), 60, "sampling")
 
     def interrupt(self):
         """What ^C does: the whole foreground group gets it."""

@@ -229,7 +229,6 @@ static void test_expressions(void **state)
 		ONE("sigreturn", signal, DW_CFA_def_cfa_expression, 4, DW_OP_breg7, 0xa0, 1,
 		    DW_OP_deref, DW_CFA_expression, 16, 3, DW_OP_breg7, 0xa8, 1),
 		BAD("longer than the program", DW_CFA_def_cfa_expression, 4, DW_OP_breg7, 0),
-		BAD("longer than any", DW_CFA_def_cfa_expression, 0x81, 8),
 		BAD("its length endless", DW_CFA_def_cfa_expression, 0x80, 0x80, 0x80, 0x80, 0x80,
 		    0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0),
 	};
@@ -303,6 +302,24 @@ static void test_refused(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
 		check_case(&cases[i]);
 	check_case(&understood_till_then);
+}
+
+static void test_long_expressions(void **state)
+{
+	static uint8_t bytes[PARSE_CFA_EXPRESSION_MAX + 4] = { DW_CFA_expression, 3, 0x80, 8 };
+	struct program_case c = { "long", bytes, sizeof(bytes), { { START, SP(8) } }, 1, false };
+
+	check_case(&c);
+	bytes[2] = 0x81; /* one byte more, and there is none behind it */
+	c.bytes_cnt--;
+	c.rows[0] = (struct expected_row){ START, NO_RULE };
+	c.failed = true;
+	check_case(&c);
+	bytes[0] = DW_CFA_def_cfa_expression;
+	bytes[1] = 0x81;
+	bytes[2] = 8;
+	c.bytes_cnt = sizeof(bytes);
+	check_case(&c);
 }
 
 static void test_depth(void **state)
@@ -405,10 +422,15 @@ static void test_pointers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_rows),        cmocka_unit_test(test_cfa),
-		cmocka_unit_test(test_expressions), cmocka_unit_test(test_registers),
-		cmocka_unit_test(test_refused),     cmocka_unit_test(test_depth),
-		cmocka_unit_test(test_factors),     cmocka_unit_test(test_initial),
+		cmocka_unit_test(test_rows),
+		cmocka_unit_test(test_cfa),
+		cmocka_unit_test(test_expressions),
+		cmocka_unit_test(test_registers),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_depth),
+		cmocka_unit_test(test_long_expressions),
+		cmocka_unit_test(test_factors),
+		cmocka_unit_test(test_initial),
 		cmocka_unit_test(test_pointers),
 	};
 

@@ -181,6 +181,17 @@ static void test_no_descriptor_leaks(void **state)
 }
 
 /* Not by way of a shell, which clears its signal mask. */
+/* glibc keeps 32 and 33 to itself: who started us may ignore them, and nobody can change that. */
+static void assert_signals(const char *status, unsigned long blocked, unsigned long ignored)
+{
+	const unsigned long ours = ~(3UL << 31);
+	unsigned long blk, ign;
+
+	assert_int_equal(sscanf(status, "SigBlk: %lx SigIgn: %lx", &blk, &ign), 2);
+	assert_int_equal(blk & ours, blocked);
+	assert_int_equal(ign & ours, ignored);
+}
+
 static void test_signals_as_they_were(void **state)
 {
 	char *argv[] = { (char *)"grep", (char *)"-E", (char *)"^Sig(Blk|Ign)",
@@ -196,8 +207,8 @@ static void test_signals_as_they_were(void **state)
 	run(argv, NULL, &changed);
 	assert_ptr_equal(signal(SIGCHLD, SIG_DFL), SIG_DFL);
 	sigprocmask(SIG_SETMASK, &old, NULL);
-	assert_string_equal(plain, "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
-	assert_string_equal(changed, "SigBlk:\t0000000000000800\nSigIgn:\t0000000000010000\n");
+	assert_signals(plain, 0, 0);
+	assert_signals(changed, 1UL << (SIGUSR2 - 1), 1UL << (SIGCHLD - 1));
 	free(plain);
 	free(changed);
 }

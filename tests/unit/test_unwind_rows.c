@@ -221,6 +221,43 @@ static void test_too_many_rows(void **state)
 	cfi_file_done(&file);
 }
 
+/* One range per segment, each from its first to its last FDE; none reaches out of its own. */
+static void test_segments(void **state)
+{
+	const struct text_range text[] = {
+		{ .start = CFI_TEXT, .end = CFI_TEXT + 0x1000 },
+		{ .start = CFI_TEXT + 0x1000, .end = CFI_TEXT + 0x2000 },
+		{ .start = CFI_TEXT + 0x80000000, .end = CFI_TEXT + 0x80010000 },
+		{ .start = CFI_TEXT + 0x90000000, .end = CFI_TEXT + 0x90010000 },
+	};
+	_cleanup_buf_ struct buf b = BUF_INIT;
+	size_t cie = cfi_debug_cie(&b, BYTES(CFI_USUAL));
+	struct cfi_section section = { .is_debug_frame = true };
+	struct unwind_rows rows;
+
+	cfi_debug_fde(&b, cie, CFI_TEXT + 0x800, 0x8000, BYTES(DW_CFA_def_cfa_offset, 16));
+	cfi_debug_fde(&b, cie, CFI_TEXT + 0x1c10, 0x10, BYTES(DW_CFA_def_cfa_offset, 24));
+	cfi_debug_fde(&b, cie, CFI_TEXT + 0x9000ffff, 8, BYTES(DW_CFA_def_cfa_offset, 32));
+	section.data = (const unsigned char *)b.data;
+	section.bytes = b.len;
+	assert_int_equal(unwind_rows__build(&section, 1, text, ARRAY_SIZE(text), &rows), PARSE_OK);
+	assert_null(broken_rows(&rows));
+	assert_int_equal(rows.ranges_cnt, 3);
+	assert_int_equal(rows.ranges[0].start, CFI_TEXT + 0x800);
+	assert_int_equal(rows.ranges[0].blocks_cnt, 2);
+	assert_int_equal(rows.ranges[1].start, CFI_TEXT + 0x1c00);
+	assert_int_equal(rows.ranges[1].blocks_cnt, 1);
+	assert_int_equal(rows.ranges[2].start, CFI_TEXT + 0x9000fc00);
+	CHECK_SP(CFI_TEXT + 0xfff, 16);
+	CHECK_GAP(CFI_TEXT + 0x1000);
+	CHECK_GAP(CFI_TEXT + 0x1c0f);
+	CHECK_SP(CFI_TEXT + 0x1c10, 24);
+	CHECK_GAP(CFI_TEXT + 0x1c20);
+	CHECK_SP(CFI_TEXT + 0x9000ffff, 32);
+	CHECK_GAP(CFI_TEXT + 0x90010000);
+	unwind_rows__done(&rows);
+}
+
 /* More rules than a dictionary holds: the rest is unsupported, nothing is mixed up. */
 static void test_too_many_rules(void **state)
 {
@@ -277,6 +314,33 @@ static void test_finding(void **state)
 			unwind_rows__done(&rows);
 		}
 		cfi_file_done(&file);
+	}
+}
+
+/* A section header that contradicts the program header is not believed, nor one without bytes. */
+static void test_section_headers(void **state)
+{
+	for (int has_header = 0; has_header < 2; has_header++) {
+		struct cfi_file file = { .no_header = !has_header };
+		_cleanup_close_ int fd = -1;
+		struct unwind_rows rows;
+		Elf64_Shdr section;
+		Elf64_Ehdr ehdr;
+
+		fill_simple(&file);
+		fd = cfi_file_open(&file);
+		cfi_file_done(&file);
+		assert_int_equal(pread(fd, &ehdr, sizeof(ehdr), 0), sizeof(ehdr));
+		ehdr.e_shoff += sizeof(section);
+		assert_int_equal(pread(fd, &section, sizeof(section), (off_t)ehdr.e_shoff),
+				 sizeof(section));
+		section.sh_type = has_header ? SHT_PROGBITS : SHT_NOBITS;
+		section.sh_addr += 4;
+		section.sh_offset += 4;
+		cfi_write(fd, &section, sizeof(section), ehdr.e_shoff);
+		assert_int_equal(read_fd(fd, &rows), has_header ? PARSE_OK : PARSE_NO_CFI);
+		if (has_header)
+			unwind_rows__done(&rows);
 	}
 }
 
@@ -506,13 +570,14 @@ static void test_random(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_packing),        cmocka_unit_test(test_gaps),
-		cmocka_unit_test(test_overlaps),       cmocka_unit_test(test_odd_fdes),
-		cmocka_unit_test(test_pages),          cmocka_unit_test(test_too_many_rows),
-		cmocka_unit_test(test_too_many_rules), cmocka_unit_test(test_finding),
-		cmocka_unit_test(test_debug_frame),    cmocka_unit_test(test_compressed),
-		cmocka_unit_test(test_no_cfi),         cmocka_unit_test(test_vdso),
-		cmocka_unit_test(test_signal_frame),   cmocka_unit_test(test_random),
+		cmocka_unit_test(test_packing),         cmocka_unit_test(test_gaps),
+		cmocka_unit_test(test_overlaps),        cmocka_unit_test(test_odd_fdes),
+		cmocka_unit_test(test_pages),           cmocka_unit_test(test_too_many_rows),
+		cmocka_unit_test(test_too_many_rules),  cmocka_unit_test(test_segments),
+		cmocka_unit_test(test_section_headers), cmocka_unit_test(test_finding),
+		cmocka_unit_test(test_debug_frame),     cmocka_unit_test(test_compressed),
+		cmocka_unit_test(test_no_cfi),          cmocka_unit_test(test_vdso),
+		cmocka_unit_test(test_signal_frame),    cmocka_unit_test(test_random),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

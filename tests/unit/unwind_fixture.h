@@ -50,7 +50,7 @@ static struct unwind_rule sp_rules[FILES + 1];
 
 int worker__unwind_rows(struct worker *w, int fd, struct worker_rows *ret)
 {
-	*ret = (struct worker_rows){ .status = PARSE_NO_SYMBOLS };
+	*ret = (struct worker_rows){ .status = PARSE_NO_CFI };
 	for (size_t i = 0; i < FILES; i++) {
 		if (files[i].fd != fd)
 			continue;

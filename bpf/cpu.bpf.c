@@ -80,12 +80,14 @@ static __always_inline void take_user_stack(struct bpf_perf_event_data *ctx, str
 }
 
 /* One more copy for this process? A program whose tables cannot be made must not cost a copy at
- * every tick for ever. */
+ * every tick for ever, and copies must not push small samples out of the ring. */
 static __always_inline bool grant_copy(u32 tgid, u64 now_ns)
 {
 	struct cold_budget fresh = { .second = now_ns >> 30, .used = 1 };
 	struct cold_budget *b = bpf_map_lookup_elem(&cold_budgets, &tgid);
 
+	if (bpf_ringbuf_query(&samples, BPF_RB_AVAIL_DATA) > cold_ring_bytes)
+		return false;
 	if (!b || b->second != fresh.second) {
 		bpf_map_update_elem(&cold_budgets, &tgid, &fresh, BPF_ANY);
 		return true;

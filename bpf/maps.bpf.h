@@ -155,8 +155,9 @@ extern filter_cgroup_map_t filter_cgroup SEC(".maps");
 
 extern const volatile __u32 filter_mode; /* enum filter_mode */
 extern const volatile char filter_comm[TASK_COMM_BYTES];
-extern const volatile __u32 follow_pid; /* COMMAND's process: let in at its exec */
-extern __u64 follow_failed;             /* children that did not fit filter_tgids */
+extern const volatile __u32 cold_ring_bytes; /* no copies while more than this waits in the ring */
+extern const volatile __u32 follow_pid;      /* COMMAND's process: let in at its exec */
+extern __u64 follow_failed;                  /* children that did not fit filter_tgids */
 
 /* Counting happens on this CPU only and ticks of one kind do not nest: no atomic is needed. */
 static __always_inline void counters__add(struct event_counters *c, enum event_counter which)

@@ -59,6 +59,7 @@ enum unwind_outcome {
 	UNWIND_TABLE_CHANGED = 11, /* tables were replaced during the walk */
 	UNWIND_NO_TABLE = 12,      /* cold, and over the limit of stack copies */
 	UNWIND_COLD = 13,          /* not walked in the kernel: struct cold_event */
+	UNWIND_NO_STACK = 14,      /* inside execve: the old stack is gone, the new one not begun */
 	UNWIND_OUTCOME_CNT = 16,
 };
 
@@ -96,7 +97,7 @@ _Static_assert(__builtin_offsetof(struct cpu_event, frames) == CPU_EVENT_HEADER_
 
 /* A sample whose user stack the kernel side has no tables for yet: what the same walk needs to be
  * done in user space. */
-#define COLD_STACK_BYTES 16384
+#define COLD_STACK_BYTES 24576 /* with the rest of the record below 32 KiB: per-CPU maps' limit */
 #define COLD_CHUNK_BYTES 4096
 
 struct cold_event {

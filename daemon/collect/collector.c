@@ -13,7 +13,7 @@
 #include "collect/probe_ops.h"
 #include "cprofd.skel.h"
 
-#define RING_MIN_BYTES    (4U << 20) /* copies of stacks come first: 16 KiB each */
+#define RING_MIN_BYTES    (8U << 20) /* copies of stacks come first: 16 KiB each */
 #define RING_MAX_BYTES    (8U << 20)
 #define RING_SECONDS      1 /* of samples of RING_SAMPLE_BYTES that fit without a reader */
 #define RING_SAMPLE_BYTES 600
@@ -70,6 +70,7 @@ static void configure_filter(struct cprofd_bpf *skel, const struct collector_con
 	size_t tgids = config->targets_cnt ? config->targets_cnt : 1;
 
 	skel->rodata->filter_mode = config->filter_mode;
+	skel->rodata->cold_ring_bytes = ring_bytes(config) / 4 * 3;
 	if (config->comm)
 		strncpy((char *)skel->rodata->filter_comm, config->comm,
 			sizeof(skel->rodata->filter_comm) - 1);

@@ -111,6 +111,7 @@ static enum parse_status open_libelf(struct elf_image *image)
 	    (ehdr.e_type != ET_EXEC && ehdr.e_type != ET_DYN) || !machine_is_ours(ehdr.e_machine))
 		return PARSE_NOT_ELF;
 	image->machine = ehdr.e_machine;
+	image->entry = ehdr.e_entry;
 	if (elf_getshdrnum(image->elf, &image->sections_cnt))
 		return PARSE_CORRUPT;
 	return image->sections_cnt > PARSE_SECTIONS_MAX ? PARSE_LIMIT : PARSE_OK;

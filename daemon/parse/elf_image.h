@@ -26,8 +26,9 @@ struct elf_image {
 	const unsigned char *map; /* the whole file, read-only */
 	size_t size;
 	Elf *elf;
-	int class;   /* ELFCLASS32 or ELFCLASS64 */
-	int machine; /* EM_X86_64, … */
+	int class;      /* ELFCLASS32 or ELFCLASS64 */
+	int machine;    /* EM_X86_64, … */
+	uint64_t entry; /* virtual address of the entry point */
 	size_t sections_cnt;
 	struct elf_segment segments[PARSE_EXEC_MAX]; /* executable PT_LOADs, in file order */
 	size_t segments_cnt;

@@ -35,6 +35,7 @@ struct builder {
 	bool range_open;
 	size_t block_row; /* where the last block's rows begin */
 
+	uint64_t entry;    /* of the file: where a process begins */
 	uint32_t in_force; /* rule of the last row written */
 	uint64_t held_pc;
 	uint32_t held_rule; /* RULE_NONE: nothing is held back */
@@ -250,6 +251,27 @@ static bool is_alignment(uint64_t from, uint64_t to)
 	return to - from < ALIGNMENT_BYTES && to % ALIGNMENT_BYTES == 0;
 }
 
+/*
+ * Between FDEs. The entry point of ld.so, and of C libraries whose start-up code has no call frame
+ * information, lies in such a gap: up to the next FDE nobody called, the stack is complete.
+ */
+static enum parse_status add_gap(struct builder *b, uint64_t from, uint64_t to)
+{
+	static const struct unwind_rule end = { .kind = UNWIND_RULE_END };
+	enum parse_status status = PARSE_OK;
+	uint32_t rule;
+
+	if (b->entry < from || b->entry >= to)
+		return from == to || is_alignment(from, to) ? PARSE_OK
+							    : add_row(b, from, RULE_FP_CHAIN);
+	rule = intern_rule(b, &end);
+	if (rule == RULE_NONE)
+		return PARSE_LIMIT;
+	if (b->entry > from)
+		status = add_row(b, from, RULE_FP_CHAIN);
+	return status == PARSE_OK ? add_row(b, b->entry, rule) : status;
+}
+
 static enum parse_status add_fdes(struct builder *b, const struct eh_frame *frames,
 				  const struct text_range *text)
 {
@@ -267,15 +289,22 @@ static enum parse_status add_fdes(struct builder *b, const struct eh_frame *fram
 		more = next_visible_fde(b, frames, &idx, &fde, &next);
 		if (more && next.start < end)
 			end = next.start;
-		if (!b->range_open)
-			begin_range(b, fde.start);
-		status = add_fde(b, &program, &fde, end);
+		if (!b->range_open) {
+			uint64_t first = fde.start;
+
+			if (b->entry >= text->start && b->entry < first)
+				first = b->entry;
+			begin_range(b, first);
+			status = add_gap(b, first, fde.start);
+		}
+		if (status == PARSE_OK)
+			status = add_fde(b, &program, &fde, end);
 		if (status != PARSE_OK)
 			break;
 		if (!more || next.start >= text->end)
 			status = end_range(b, end);
-		else if (next.start != end && !is_alignment(end, next.start))
-			status = add_row(b, end, RULE_FP_CHAIN);
+		else
+			status = add_gap(b, end, next.start);
 	}
 	return status;
 }
@@ -313,14 +342,14 @@ static size_t find_text(const struct elf_image *image, struct text_range *ret)
 }
 
 static enum parse_status build(struct unwind_rows *rows, const struct eh_frame *frames,
-			       const struct text_range *text)
+			       const struct text_range *text, uint64_t entry)
 {
 	static const struct unwind_rule first_rules[] = {
 		[RULE_FP_CHAIN] = { .kind = UNWIND_RULE_FP_CHAIN },
 		[RULE_UNSUPPORTED] = { .kind = UNWIND_RULE_UNSUPPORTED },
 	};
 	_cleanup_free_ uint16_t *slots = calloc(RULE_SLOTS, sizeof(*slots));
-	struct builder b = { .rows = rows, .slots = slots };
+	struct builder b = { .rows = rows, .slots = slots, .entry = entry };
 	enum parse_status status;
 
 	if (!slots)
@@ -340,7 +369,7 @@ static enum parse_status build(struct unwind_rows *rows, const struct eh_frame *
 }
 
 enum parse_status unwind_rows__build(const struct cfi_section *sections, size_t cnt,
-				     const struct text_range *text, size_t text_cnt,
+				     const struct text_range *text, size_t text_cnt, uint64_t entry,
 				     struct unwind_rows *ret)
 {
 	struct unwind_rows rows = { .blocks = NULL };
@@ -351,7 +380,7 @@ enum parse_status unwind_rows__build(const struct cfi_section *sections, size_t 
 	if (status != PARSE_OK)
 		return status;
 	rows.fdes_bad_cnt = frames.bad_cnt;
-	status = frames.entries_cnt ? build(&rows, &frames, text) : PARSE_NO_CFI;
+	status = frames.entries_cnt ? build(&rows, &frames, text, entry) : PARSE_NO_CFI;
 	eh_frame__done(&frames);
 	if (status == PARSE_OK)
 		*ret = rows;
@@ -371,8 +400,8 @@ enum parse_status unwind_rows__read(const struct elf_image *image, struct unwind
 	status = cfi_sections__find(image, &sections);
 	if (status != PARSE_OK)
 		return status;
-	status =
-		unwind_rows__build(sections.items, sections.cnt, text, find_text(image, text), ret);
+	status = unwind_rows__build(sections.items, sections.cnt, text, find_text(image, text),
+				    image->entry, ret);
 	cfi_sections__done(&sections);
 	return status;
 }

@@ -45,9 +45,10 @@ struct unwind_rows {
  */
 enum parse_status unwind_rows__read(const struct elf_image *image, struct unwind_rows *ret);
 
-/* The same of sections found already; text as eh_frame__read() wants it. */
+/* The same of sections found already; text as eh_frame__read() wants it. 'entry' is the file's
+ * entry point: from there to the next FDE, where it is in none, UNWIND_RULE_END holds. */
 enum parse_status unwind_rows__build(const struct cfi_section *sections, size_t cnt,
-				     const struct text_range *text, size_t text_cnt,
+				     const struct text_range *text, size_t text_cnt, uint64_t entry,
 				     struct unwind_rows *ret);
 void unwind_rows__done(struct unwind_rows *rows); /* safe on a zeroed one */
 

@@ -15,6 +15,7 @@
 #include "../unit/unwind_rows_check.h"
 
 #define SECTION_VADDR 0x400000u
+#define TEXT_ENTRY    0x2000
 #define TEXT_BYTES    (16u << 20)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -48,7 +49,7 @@ static enum parse_status build_section(const uint8_t *data, size_t size, uint8_t
 		.ends_at_zero = flags & 4,
 	};
 
-	return unwind_rows__build(&section, 1, text, 2, ret);
+	return unwind_rows__build(&section, 1, text, 2, TEXT_ENTRY, ret);
 }
 
 static enum parse_status read_file(const uint8_t *data, size_t size, struct unwind_rows *ret)

@@ -13,7 +13,7 @@
 #include "collect/probe_ops.h"
 #include "cprofd.skel.h"
 
-#define RING_MIN_BYTES    (1U << 20)
+#define RING_MIN_BYTES    (4U << 20) /* copies of stacks come first: 16 KiB each */
 #define RING_MAX_BYTES    (8U << 20)
 #define RING_SECONDS      1 /* of samples of RING_SAMPLE_BYTES that fit without a reader */
 #define RING_SAMPLE_BYTES 600

@@ -13,7 +13,8 @@
 #include "base/log.h"
 #include "session/session_state.h"
 
-#define ROUND_MS 100
+#define ROUND_MS      100
+#define COLD_ROUND_MS 10 /* after one with cold samples: their tables end the copying */
 #define CPU_CHECK_NS                                                                               \
 	NSEC_PER_SEC /* between looks at the list of CPUs, should a uevent get lost                \
 		      */
@@ -21,6 +22,7 @@
 struct loop {
 	struct session *s;
 	int hotplug_fd;
+	bool is_cold;      /* the last round had samples that came with their stack */
 	bool filters_pids; /* the TARGET is a list of processes, or COMMAND */
 	uint64_t last_round_ns, next_cpu_check_ns, next_tick_ns;
 	bool is_ended[OPTIONS_KINDS_MAX];
@@ -33,6 +35,7 @@ static int push_sample(const struct sample *sample, void *ctx)
 	struct session *s = l->s;
 	size_t i;
 
+	l->is_cold |= sample->regs != NULL;
 	if (!s->costs.first_sample_ns && sample->time_ns > s->started_ns)
 		s->costs.first_sample_ns = sample->time_ns - s->started_ns;
 	if (timeline__push_sample(s->timeline, sample) == 0)
@@ -96,6 +99,7 @@ static void run_round(struct loop *l)
 {
 	uint64_t began_ns = clock__mono_ns();
 
+	l->is_cold = false;
 	read_round(l, l->last_round_ns);
 	l->last_round_ns = began_ns;
 	if (began_ns >= l->next_tick_ns) {
@@ -252,9 +256,10 @@ static void show_progress(struct loop *l)
 /* Milliseconds until something is due: the next round or a kind's end. */
 static int time_left_ms(const struct loop *l)
 {
-	uint64_t now_ns = clock__mono_ns(), left_ns = ROUND_MS * 1000000ULL;
+	uint64_t now_ns = clock__mono_ns(), left_ns;
 	size_t i;
 
+	left_ns = (l->is_cold ? COLD_ROUND_MS : ROUND_MS) * 1000000ULL;
 	for (i = 0; i < l->s->opts->kinds_cnt; i++) {
 		uint64_t end_ns = l->s->window_start_ns + l->s->opts->kinds[i].duration_ns;
 

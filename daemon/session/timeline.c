@@ -122,6 +122,8 @@ int timeline__flush(struct timeline *t, uint64_t before_ns, const struct timelin
 	int first_err = 0, err;
 	size_t i;
 
+	if (!t->items_cnt)
+		return 0;
 	qsort(t->items, t->items_cnt, sizeof(*t->items), compare_items);
 	for (i = 0; i < t->items_cnt && t->items[i].time_ns < before_ns; i++) {
 		struct timeline_item *item = &t->items[i];

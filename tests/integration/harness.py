@@ -73,10 +73,17 @@ def cprof(*args, **kwargs):
     return result
 
 
+def as_under_a_shell():
+    """Whoever runs the tests may ignore signals (nohup, &), which children inherit."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class Started:
     """cprofd running beside the test, in a process group of its own as under a shell."""
 
     def __init__(self, *args, **kwargs):
+        kwargs.setdefault("preexec_fn", as_under_a_shell)
         self.popen = subprocess.Popen(
             [str(a) for a in (CPROFD, *args)],
             stdin=subprocess.DEVNULL,

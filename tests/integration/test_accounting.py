@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -22,8 +23,16 @@ def test_whole_host_at_the_highest_rate(tmp_path):
     assert counters["filtered"] == 0
 
 
+def idle_ticks():
+    """Of all CPUs, in 1/100 s."""
+    return int(Path("/proc/stat").read_text().split()[4])
+
+
 def test_idle_is_counted_and_not_shown(tmp_path):
+    before = idle_ticks()
     profile = record(tmp_path, seconds=2)
+    if idle_ticks() - before < 20:
+        pytest.skip("no CPU of this host had time to be idle: others keep them busy")
     assert counters_of(profile)["idle"] > 0
     assert not any(s.pid == 0 for s in profile.samples)
 

@@ -9,13 +9,22 @@ from pathlib import Path
 import pytest
 
 import pprof_reader
-from harness import CPROFD, Started, Workload, check_accounting, cprofd, run, wait_until
+from harness import (
+    CPROFD,
+    Started,
+    Workload,
+    as_under_a_shell,
+    check_accounting,
+    cprofd,
+    run,
+    wait_until,
+)
 
 
-def started_with(*ignored):
+def ignoring(number):
     def ignore():
-        for number in ignored:
-            signal.signal(number, signal.SIG_IGN)
+        as_under_a_shell()
+        signal.signal(number, signal.SIG_IGN)
 
     return ignore
 
@@ -24,7 +33,7 @@ def started_with(*ignored):
 def test_ignored_at_the_start_stays_ignored(tmp_path, number):
     """nohup, and what a shell without job control starts with &."""
     path = tmp_path / "cpu.pb.gz"
-    with Started("--cpu", "2s", "-o", path, preexec_fn=started_with(number)) as running:
+    with Started("--cpu", "2s", "-o", path, preexec_fn=ignoring(number)) as running:
         running.wait_attached()
         os.kill(running.pid, number)
         result = running.finish()
@@ -40,7 +49,7 @@ def test_signal_during_start(tmp_path):
         directory = tmp_path / f"out{delay_ms}"
         popen = subprocess.Popen(
             [CPROFD, "--cpu", "60s", "-o", f"{directory}/"], stderr=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL, start_new_session=True,
+            stdout=subprocess.DEVNULL, start_new_session=True, preexec_fn=as_under_a_shell,
         )
         time.sleep(delay_ms / 1000)
         os.killpg(popen.pid, signal.SIGINT)

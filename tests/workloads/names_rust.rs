@@ -2,14 +2,16 @@
 //
 // Rust names, built with both mangling schemes. Each function takes the same share.
 // names_rust [SECONDS]
+use std::arch::asm;
 use std::env;
-use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 #[inline(always)]
 fn chew(mut x: u64) -> u64 {
     for _ in 0..600_000u32 {
-        x = black_box(x.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407));
+        x = x.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        // Keeps the compiler from computing the result of the whole loop.
+        unsafe { asm!("/* {0} */", inout(reg) x) };
     }
     x
 }

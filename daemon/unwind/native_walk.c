@@ -77,7 +77,7 @@ size_t native_walk(const struct tables *t, const struct unwind_input *in,
 			if (depth)
 				break;
 		}
-		frames[depth] = f.pc;
+		frames[depth] = address;
 		if (outcome == UNWIND_CONTINUE)
 			outcome = step(&c, &f, find_rule(t, &code, address));
 	}

@@ -240,6 +240,31 @@ static void test_red_zone(void **state)
 	assert_int_equal(s->outcome, UNWIND_END);
 }
 
+/* Without those bytes: it is in its register, where it was popped to. */
+static void test_red_zone_not_copied(void **state)
+{
+	struct stack *s = *state;
+
+	add_code(0x10000, (struct unwind_rule){ .kind = UNWIND_RULE_SP,
+						.cfa_offset = 8,
+						.fp_kind = UNWIND_FP_AT_CFA,
+						.fp_offset = -16 });
+	add_code(0x20000, (struct unwind_rule){ .kind = UNWIND_RULE_FP, .cfa_offset = 16 });
+	add_code(0x30000, end);
+	s->regs[UNWIND_REG_RA] = 0x10004;
+	s->regs[UNWIND_REG_FP] = STACK_START + 6 * 8;
+	s->words[0] = 0x20010;
+	s->words[7] = 0x30010;
+	assert_int_equal(walk(s, 16), 3);
+	assert_int_equal(s->outcome, UNWIND_END);
+	/* Of a slot above the stack pointer nothing is guessed. */
+	codes[0].rule.cfa_offset = 8 * 8;
+	s->words[7] = 0x20010;
+	codes[0].rule.fp_offset = 1024;
+	assert_int_equal(walk(s, 16), 1);
+	assert_int_equal(s->outcome, UNWIND_UNREADABLE);
+}
+
 /* Other registers are known in the topmost frame only. */
 static void test_registers(void **state)
 {
@@ -346,6 +371,7 @@ int main(void)
 		cmocka_unit_test_setup(test_too_deep, setup),
 		cmocka_unit_test_setup(test_chain, setup),
 		cmocka_unit_test_setup(test_red_zone, setup),
+		cmocka_unit_test_setup(test_red_zone_not_copied, setup),
 		cmocka_unit_test_setup(test_registers, setup),
 		cmocka_unit_test_setup(test_return_address_in_register, setup),
 		cmocka_unit_test_setup(test_signal, setup),

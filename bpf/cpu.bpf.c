@@ -182,7 +182,10 @@ static __always_inline void take_sample(struct bpf_perf_event_data *ctx, struct 
 			submit_cold(ctx, s, counters, in_user_mode);
 			return;
 		}
-		keep_top_only(&s->event, s->walk.regs[UNWIND_REG_RA], UNWIND_NO_TABLE);
+		/* What was walked before the unknown code is kept. */
+		h->outcome = UNWIND_NO_TABLE;
+		if (!h->user_frames_cnt)
+			keep_top_only(&s->event, s->walk.regs[UNWIND_REG_RA], UNWIND_NO_TABLE);
 	}
 	submit(s, counters);
 }

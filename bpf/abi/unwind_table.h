@@ -13,8 +13,8 @@
  *	cnt   = same page ? next - first : UNWIND_LEAF_ROWS - (first in its page)
  *	the last of these cnt rows that is <= ((byte in block) << 16 | 0xffff) holds
  *
- * Where cnt is 0 (a block that begins where the next one does), the row at first holds all the
- *same: a gap between segments costs one row and a word per block.
+ * A block that begins where the next one does has no rows (cnt is 0): the row at first holds all
+ * the same. A gap between segments thus costs one row and a word per block.
  *
  * An address outside every block is unwound by UNWIND_RULE_FP_CHAIN, as are gaps between functions:
  * code without call frame information (JIT, hand-written assembly) either keeps frame pointers or

@@ -300,6 +300,7 @@ int loop__run(struct session *s)
 	struct loop l = {
 		.s = s,
 		.hotplug_fd = -1,
+		.is_cold = true, /* nobody has tables yet */
 		.filters_pids = s->command || s->targets.cnt,
 	};
 

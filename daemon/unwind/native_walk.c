@@ -30,14 +30,37 @@ static uint64_t register_of(const struct unwind_context *c, uint8_t kind)
 	return c->regs[(uint8_t)(kind - UNWIND_IN_REGISTER) % UNWIND_REG_CNT];
 }
 
+static int step_by_rule(struct unwind_context *c, struct unwind_frame *f,
+			const struct unwind_rule *r)
+{
+	return unwind_step(c, f, r, c->regs[r->arg % UNWIND_REG_CNT], register_of(c, r->fp_kind),
+			   register_of(c, r->ra_kind));
+}
+
+/* Whether the caller's frame pointer is below the stack pointer: popped, and in its register, but
+ * the rule does not change for the one instruction that is left. */
+static bool is_popped(const struct unwind_frame *f, const struct unwind_rule *r)
+{
+	return f->has_regs && r->kind == UNWIND_RULE_SP && r->fp_kind == UNWIND_FP_AT_CFA &&
+	       (int64_t)r->cfa_offset + r->fp_offset < 0;
+}
+
 static int step(struct unwind_context *c, struct unwind_frame *f, const struct unwind_rule *r)
 {
+	struct unwind_rule popped;
+	int outcome;
+
 	if (!r)
 		return unwind_step_chain(c, f);
 	if (r->kind == UNWIND_RULE_UNSUPPORTED)
 		return UNWIND_UNSUPPORTED;
-	return unwind_step(c, f, r, c->regs[r->arg % UNWIND_REG_CNT], register_of(c, r->fp_kind),
-			   register_of(c, r->ra_kind));
+	outcome = step_by_rule(c, f, r);
+	if (outcome != UNWIND_UNREADABLE || !is_popped(f, r))
+		return outcome;
+	/* What lies there was not copied. */
+	popped = *r;
+	popped.fp_kind = UNWIND_FP_SAME;
+	return step_by_rule(c, f, &popped);
 }
 
 static const struct unwind_rule *find_rule(const struct tables *t, const struct walk_code *code,
@@ -77,7 +100,7 @@ size_t native_walk(const struct tables *t, const struct unwind_input *in,
 			if (depth)
 				break;
 		}
-		frames[depth] = f.pc;
+		frames[depth] = address;
 		if (outcome == UNWIND_CONTINUE)
 			outcome = step(&c, &f, find_rule(t, &code, address));
 	}

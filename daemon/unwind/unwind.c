@@ -13,6 +13,7 @@
 #include "unwind/tables.h"
 
 #define MEMORY_RETRY_EPOCHS 60
+#define TABLES_AHEAD_MAX    8 /* by one walk */
 
 struct unwind {
 	struct tables tables;
@@ -103,6 +104,24 @@ static bool find_code(uint64_t address, struct walk_code *ret, void *ctx)
 	return true;
 }
 
+/* A copy of the stack that does not reach its end never shows who lies further out, and no sample
+ * would be walked in the kernel: of those modules the tables are made unseen. */
+static void make_tables_ahead(struct unwind *u, struct process *p)
+{
+	const struct mapping *mappings;
+	size_t cnt = process__mappings(u->processes, p, &mappings), made = 0;
+
+	for (size_t i = 0; i < cnt && made < TABLES_AHEAD_MAX; i++) {
+		const struct mapping *m = &mappings[i];
+
+		if (module_rules__state(u->rules, m->module) != UNWIND_MODULE_NEW ||
+		    !module_rules__need(u->rules, p, m, on_evict, u))
+			continue;
+		slots__module_changed(u->slots, m->module);
+		made++;
+	}
+}
+
 size_t unwind__walk(struct unwind *u, struct process *p, const struct unwind_input *in,
 		    uint64_t *frames, size_t frames_max, enum unwind_outcome *ret_outcome,
 		    const struct module **ret_stop)
@@ -119,6 +138,8 @@ size_t unwind__walk(struct unwind *u, struct process *p, const struct unwind_inp
 		return frames_max ? 1 : 0;
 	}
 	cnt = native_walk(&u->tables, in, find_code, &w, frames, frames_max, ret_outcome, ret_stop);
+	if (!p->exited && *ret_outcome == UNWIND_UNREADABLE)
+		make_tables_ahead(u, p);
 	if (!p->exited)
 		slots__give(u->slots, p, in->start_ns);
 	return cnt;

@@ -265,9 +265,11 @@ int main(int argc, char **argv)
 		else
 			return 2;
 	}
-	c = calloc(1, sizeof(*c));
-	if (!c || !argv[optind])
+	if (!argv[optind])
 		return 2;
+	c = calloc(1, sizeof(*c));
+	if (!c)
+		return 1;
 	srandom((unsigned int)clock__mono_ns());
 	err = compare_all(c, argv + optind, samples, (unsigned int)steps);
 	if (verbose)

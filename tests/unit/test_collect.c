@@ -19,16 +19,16 @@ static size_t make_event(uint16_t kernel_cnt, uint16_t user_cnt)
 	size_t i, bytes = CPU_EVENT_HEADER_BYTES + (size_t)(kernel_cnt + user_cnt) * 8;
 
 	memset(&event, 0, sizeof(event));
-	event.kind = EVENT_CPU;
-	event.size = (uint32_t)bytes;
-	event.time_ns = 77;
-	event.tgid = 5;
-	event.tid = 6;
-	event.outcome = UNWIND_END;
-	event.kernel_frames_cnt = kernel_cnt;
-	event.user_frames_cnt = user_cnt;
-	memset(event.comm, 'c', sizeof(event.comm)); /* no terminator */
-	strcpy(event.leader_comm, "leader");
+	event.header.kind = EVENT_CPU;
+	event.header.size = (uint32_t)bytes;
+	event.header.time_ns = 77;
+	event.header.tgid = 5;
+	event.header.tid = 6;
+	event.header.outcome = UNWIND_END;
+	event.header.kernel_frames_cnt = kernel_cnt;
+	event.header.user_frames_cnt = user_cnt;
+	memset(event.header.comm, 'c', sizeof(event.header.comm)); /* no terminator */
+	strcpy(event.header.leader_comm, "leader");
 	for (i = 0; i < (size_t)kernel_cnt + user_cnt; i++)
 		event.frames[i] = 100 + i;
 	return bytes;
@@ -68,14 +68,63 @@ static void test_refuses_contradictions(void **state)
 	assert_int_equal(probe_cpu.ops->decode(&event, bytes - 1, &s), -EBADMSG);
 	assert_int_equal(probe_cpu.ops->decode(&event, CPU_EVENT_HEADER_BYTES - 1, &s), -EBADMSG);
 	assert_int_equal(probe_cpu.ops->decode(&event, 0, &s), -EBADMSG);
-	event.user_frames_cnt = 60000;
+	event.header.user_frames_cnt = 60000;
 	assert_int_equal(probe_cpu.ops->decode(&event, bytes, &s), -EBADMSG);
 	make_event(2, 3);
-	event.size = 0;
+	event.header.size = 0;
 	assert_int_equal(probe_cpu.ops->decode(&event, bytes, &s), -EBADMSG);
 	make_event(2, 3);
-	event.outcome = UNWIND_OUTCOME_CNT;
+	event.header.outcome = UNWIND_OUTCOME_CNT;
 	assert_int_equal(probe_cpu.ops->decode(&event, bytes, &s), -EBADMSG);
+}
+
+static struct cold_event cold;
+
+static size_t make_cold(uint32_t stack_bytes, uint16_t kernel_cnt)
+{
+	memset(&cold, 0, sizeof(cold));
+	cold.header.kind = EVENT_CPU_COLD;
+	cold.header.size = (uint32_t)(offsetof(struct cold_event, stack) + stack_bytes);
+	cold.header.kernel_frames_cnt = kernel_cnt;
+	cold.header.outcome = UNWIND_COLD;
+	cold.stack_bytes = stack_bytes;
+	cold.regs[UNWIND_REG_SP] = 0x7000;
+	cold.stack[0] = 42;
+	return cold.header.size;
+}
+
+static void test_decodes_a_copy(void **state)
+{
+	size_t bytes = make_cold(100, 3);
+	struct sample s;
+
+	assert_int_equal(probe_cpu.ops->decode(&cold, bytes, &s), 0);
+	assert_int_equal(s.outcome, UNWIND_COLD);
+	assert_int_equal(s.kernel_cnt, 3);
+	assert_int_equal(s.user_cnt, 0);
+	assert_int_equal(s.regs[UNWIND_REG_SP], 0x7000);
+	assert_int_equal(s.stack_bytes, 100);
+	assert_int_equal(s.stack[0], 42);
+}
+
+static void test_refuses_copies_that_lie(void **state)
+{
+	size_t bytes = make_cold(100, 3);
+	struct sample s;
+
+	assert_int_equal(probe_cpu.ops->decode(&cold, bytes - 1, &s), -EBADMSG);
+	cold.stack_bytes = 200;
+	assert_int_equal(probe_cpu.ops->decode(&cold, bytes, &s), -EBADMSG);
+	cold.stack_bytes = COLD_STACK_BYTES + 1;
+	assert_int_equal(probe_cpu.ops->decode(&cold, sizeof(cold), &s), -EBADMSG);
+	bytes = make_cold(0, MAX_KERNEL_FRAMES + 1);
+	assert_int_equal(probe_cpu.ops->decode(&cold, bytes, &s), -EBADMSG);
+	bytes = make_cold(0, 0);
+	cold.header.outcome = UNWIND_END;
+	assert_int_equal(probe_cpu.ops->decode(&cold, bytes, &s), -EBADMSG);
+	make_event(1, 1);
+	event.header.outcome = UNWIND_COLD; /* a walked record cannot be one */
+	assert_int_equal(probe_cpu.ops->decode(&event, event.header.size, &s), -EBADMSG);
 }
 
 static void test_cpu_lists(void **state)
@@ -120,6 +169,8 @@ int main(void)
 		cmocka_unit_test(test_decodes),
 		cmocka_unit_test(test_ring_padding_is_fine),
 		cmocka_unit_test(test_refuses_contradictions),
+		cmocka_unit_test(test_decodes_a_copy),
+		cmocka_unit_test(test_refuses_copies_that_lie),
 		cmocka_unit_test(test_cpu_lists),
 		cmocka_unit_test(test_online_cpus_of_this_host),
 		cmocka_unit_test(test_probe_table),

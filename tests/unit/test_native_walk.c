@@ -118,9 +118,9 @@ static void test_complete(void **state)
 	assert_int_equal(s->outcome, UNWIND_END);
 	assert_null(s->stop);
 	assert_int_equal(s->frames[0], 0x10004);
-	assert_int_equal(s->frames[1], 0x20010);
-	assert_int_equal(s->frames[2], 0x30010);
-	assert_int_equal(s->frames[3], 0x40010);
+	assert_int_equal(s->frames[1], 0x2000f);
+	assert_int_equal(s->frames[2], 0x3000f);
+	assert_int_equal(s->frames[3], 0x4000f);
 }
 
 /* A return address may be the first byte after its function: the byte before it counts. Where a
@@ -137,8 +137,8 @@ static void test_call_is_last_instruction(void **state)
 	s->words[3] = 0x20800;
 	assert_int_equal(walk(s, 16), 3);
 	assert_int_equal(s->outcome, UNWIND_END);
-	assert_int_equal(s->frames[1], 0x11000);
-	assert_int_equal(s->frames[2], 0x20800);
+	assert_int_equal(s->frames[1], 0x10fff);
+	assert_int_equal(s->frames[2], 0x207ff);
 }
 
 static void test_nothing_mapped_at_top(void **state)
@@ -193,7 +193,7 @@ static void test_too_deep(void **state)
 	s->frames_max = 3;
 	assert_int_equal(walk(s, WORDS), 3);
 	assert_int_equal(s->outcome, UNWIND_TOO_DEEP);
-	assert_int_equal(s->frames[2], 0x10010);
+	assert_int_equal(s->frames[2], 0x1000f);
 	/* As many frames as there is room for, and the end with them: complete. */
 	add_code(0x20000, end);
 	s->words[3] = 0x20010;
@@ -212,7 +212,7 @@ static void test_chain(void **state)
 	s->regs[UNWIND_REG_FP] = STACK_START + 16;
 	s->words[3] = 0x10010;
 	assert_int_equal(walk(s, 16), 2);
-	assert_int_equal(s->frames[1], 0x10010);
+	assert_int_equal(s->frames[1], 0x1000f);
 	assert_int_equal(s->outcome, UNWIND_FP_ZERO);
 	s->words[2] = STACK_START;
 	assert_int_equal(walk(s, 16), 2);
@@ -238,6 +238,31 @@ static void test_red_zone(void **state)
 	s->words[11] = 0x30010;
 	assert_int_equal(walk(s, 16), 3);
 	assert_int_equal(s->outcome, UNWIND_END);
+}
+
+/* Without those bytes: it is in its register, where it was popped to. */
+static void test_red_zone_not_copied(void **state)
+{
+	struct stack *s = *state;
+
+	add_code(0x10000, (struct unwind_rule){ .kind = UNWIND_RULE_SP,
+						.cfa_offset = 8,
+						.fp_kind = UNWIND_FP_AT_CFA,
+						.fp_offset = -16 });
+	add_code(0x20000, (struct unwind_rule){ .kind = UNWIND_RULE_FP, .cfa_offset = 16 });
+	add_code(0x30000, end);
+	s->regs[UNWIND_REG_RA] = 0x10004;
+	s->regs[UNWIND_REG_FP] = STACK_START + 6 * 8;
+	s->words[0] = 0x20010;
+	s->words[7] = 0x30010;
+	assert_int_equal(walk(s, 16), 3);
+	assert_int_equal(s->outcome, UNWIND_END);
+	/* Of a slot above the stack pointer nothing is guessed. */
+	codes[0].rule.cfa_offset = 8 * 8;
+	s->words[7] = 0x20010;
+	codes[0].rule.fp_offset = 1024;
+	assert_int_equal(walk(s, 16), 1);
+	assert_int_equal(s->outcome, UNWIND_UNREADABLE);
 }
 
 /* Other registers are known in the topmost frame only. */
@@ -272,7 +297,7 @@ static void test_return_address_in_register(void **state)
 	s->regs[UNWIND_REG_RA] = 0x10004;
 	s->regs[5] = 0x20010;
 	assert_int_equal(walk(s, 16), 2);
-	assert_int_equal(s->frames[1], 0x20010);
+	assert_int_equal(s->frames[1], 0x2000f);
 	assert_int_equal(s->outcome, UNWIND_END);
 }
 
@@ -346,6 +371,7 @@ int main(void)
 		cmocka_unit_test_setup(test_too_deep, setup),
 		cmocka_unit_test_setup(test_chain, setup),
 		cmocka_unit_test_setup(test_red_zone, setup),
+		cmocka_unit_test_setup(test_red_zone_not_copied, setup),
 		cmocka_unit_test_setup(test_registers, setup),
 		cmocka_unit_test_setup(test_return_address_in_register, setup),
 		cmocka_unit_test_setup(test_signal, setup),

@@ -124,7 +124,7 @@ static void test_no_table(void **state)
 		f->regs[UNWIND_REG_FP] = STACK + 16;
 		f->stack[3] = start + 0x10;
 		assert_int_equal(walk(f, P, start + 4), 2);
-		assert_int_equal(f->frames[1], start + 0x10);
+		assert_int_equal(f->frames[1], start + 0x10 - 1);
 		assert_int_equal(f->outcome, UNWIND_FP_ZERO);
 		assert_int_equal(unwind__module_state(f->unwind, m), cases[i].state);
 		assert_entry(f, 0, i, start, start + TEXT_SZ, 0, UNWIND_FILE_CHAIN);

@@ -21,10 +21,17 @@
 
 /* A chain of dependent multiplications: bound by latency, so that code alignment does not matter.
  * About 0.1 ms per unit. */
-static inline __attribute__((always_inline)) uint64_t chew(uint64_t x, unsigned int units)
+static inline __attribute__((always_inline)) uint64_t chew(uint64_t start, unsigned int units)
 {
+#if defined(NO_FRAME_POINTERS) && defined(__x86_64__)
+	/* What a walk by frame pointers would follow. */
+	register uint64_t x __asm__("rbp") = start;
+#else
+	uint64_t x = start;
+
 	/* Leaf functions get a frame only when they ask for it. */
 	__asm__ volatile("" : : "r"(__builtin_frame_address(0)));
+#endif
 	for (unsigned int i = 0; i < units * 60000U; i++) {
 		x = x * 6364136223846793005ULL + 1442695040888963407ULL;
 		__asm__ volatile("" : "+r"(x));

@@ -49,11 +49,15 @@ class Run:
 class Judge:
     def __init__(self):
         self.faults = []
+        self.quoted = set()
 
     def expect(self, truth, run, why):
         if not truth:
-            tail = [*why.splitlines()[1:], *run.err.strip().splitlines()[-12:]]
-            self.faults.append("\n      ".join([f"{run.name}: {why.splitlines()[0]}", *tail]))
+            lines = why.splitlines()
+            if run.name not in self.quoted:
+                lines += run.err.strip().splitlines()[-12:]
+                self.quoted.add(run.name)
+            self.faults.append("\n      ".join([f"{run.name}: {lines[0]}", *lines[1:]]))
         return truth
 
 

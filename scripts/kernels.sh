@@ -45,22 +45,8 @@ archive_uri()
 			which == "main" && ($1 == codename || $1 ~ /^(old)*stable$/) { print $3; exit }'
 }
 
-# apt with a root of its own: one suite, no installed packages.
-private_apt()
-{
-	local root=$1 tool=$2
-	shift 2
-
-	"$tool" -o "Dir::State=$root/state" -o "Dir::State::status=$root/status" \
-		-o "Dir::Cache=$root/cache" -o "Dir::Etc::sourcelist=$root/sources.list" \
-		-o "Dir::Etc::sourceparts=$root/none" -o "Dir::Etc::preferences=$root/none" \
-		-o "Dir::Etc::preferencesparts=$root/none" -o APT::Architecture=amd64 \
-		-o Acquire::Languages=none -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false \
-		-o Acquire::Retries=2 -o Acquire::http::Timeout=30 -o APT::Update::Error-Mode=any \
-		-o APT::Sandbox::User= -o 'APT::Update::Post-Invoke=' \
-		-o 'APT::Update::Post-Invoke-Success=' "$@"
-}
-
+# A root for apt of its own: one suite, no installed packages, this machine's settings (a proxy, say)
+# without its hooks.
 make_apt_root()
 {
 	local root=$1 uri=$2 suite=$3 options=arch=amd64
@@ -70,6 +56,33 @@ make_apt_root()
 	: > "$root/status"
 	[ ! -e "$KEYRING" ] || options+=" signed-by=$KEYRING"
 	echo "deb [$options] $uri $suite main" > "$root/sources.list"
+	apt-config dump | grep -vE '^(APT::Update|DPkg|Acquire::IndexTargets|Dir)(::| )' > "$root/conf"
+	cat >> "$root/conf" <<-END
+		Dir::State "$root/state";
+		Dir::State::status "$root/status";
+		Dir::Cache "$root/cache";
+		Dir::Etc::sourcelist "$root/sources.list";
+		Dir::Etc::sourceparts "$root/none";
+		Dir::Etc::preferences "$root/none";
+		Dir::Etc::preferencesparts "$root/none";
+		Dir::Etc::parts "$root/none";
+		Dir::Etc::main "$root/none";
+		APT::Architecture "amd64";
+		APT::Architectures "amd64";
+		APT::Sandbox::User "";
+		APT::Update::Error-Mode "any";
+		Acquire::Languages "none";
+		Acquire::Retries "2";
+		Acquire::http::Timeout "30";
+	END
+}
+
+private_apt()
+{
+	local root=$1
+	shift
+
+	APT_CONFIG=$root/conf "$@"
 }
 
 # Name of the package with the newest kernel of a series, or nothing.

@@ -10,6 +10,7 @@ export PATH=/bin HOME=/ LC_ALL=C
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
+exec < /dev/null > /dev/console 2>&1
 mount -t tmpfs tmp /tmp
 mount -t cgroup2 none /sys/fs/cgroup
 mkdir -p /tmp/results
@@ -25,7 +26,7 @@ run()
 {
 	local name=$1 status=0
 	shift
-	echo "== $(cut -d ' ' -f 1 /proc/uptime) $name: $*" > /dev/console
+	echo "== $(cut -d ' ' -f 1 /proc/uptime) $name: $*"
 	"$@" > "$name.out" 2> "$name.err" || status=$?
 	echo "$status" > "$name.status"
 }
@@ -84,7 +85,7 @@ mv service/service.folded .
 kill "$pid"
 
 dmesg > dmesg.out
-echo "== $(cut -d ' ' -f 1 /proc/uptime) done" > /dev/console
+echo "== $(cut -d ' ' -f 1 /proc/uptime) done"
 tar -cz -f - . | base64 > /dev/ttyS1
 sync
 poweroff -f

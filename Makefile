@@ -81,7 +81,7 @@ proto_src := $(O)/proto/profile.pb-c.c
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all check check-unit check-integration check-kernels workloads bench lint check-layers check-limits \
+.PHONY: all check check-unit check-integration workloads bench lint check-layers check-limits \
 	check-format check-static format install uninstall clean help
 
 all: $(O)/cprofd $(O)/cprof ## build cprofd and cprof
@@ -157,17 +157,19 @@ check-integration: all workloads ## run the integration tests (root)
 	$(Q)CPROFD_BUILD=$(abspath $(O)) $(PYTHON) -m pytest -p no:cacheprovider -ra -q \
 		tests/integration $(PYTEST_ARGS)
 
-# Built from where it lies by scripts/kernels.sh, which preloads it in its guests.
+bench: all workloads ## measure speed and memory against perf, print a table (root)
+	$(Q)CPROFD_BUILD=$(abspath $(O)) $(PYTHON) tests/bench/bench.py $(BENCH_ARGS)
+
+# Preloaded into cprofd by scripts/kernels.sh, in its guests.
 $(O)/tests/kernels/%.so: tests/kernels/%.c $(O)/flags
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) -D_GNU_SOURCE -std=gnu11 -Wall -Wextra $(if $(WERROR),-Werror) -O2 -fPIC -shared -o $@ $<
+	$(Q)$(CC) -D_GNU_SOURCE -std=gnu11 -Wall -Wextra $(if $(WERROR),-Werror) -O2 -fPIC -shared \
+		-o $@ $<
 
-check-kernels: ## run cprofd on older kernels in an emulator
+.PHONY: check-kernels
+check-kernels: ## run cprofd on older kernels, in an emulator
 	$(Q)./scripts/kernels.sh
-
-bench: all workloads ## measure speed and memory against perf, print a table (root)
-	$(Q)CPROFD_BUILD=$(abspath $(O)) $(PYTHON) tests/bench/bench.py $(BENCH_ARGS)
 
 # --- style -------------------------------------------------------------------------------------
 c_files := $(shell git ls-files '*.c' '*.h' 2>/dev/null)

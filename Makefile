@@ -197,6 +197,17 @@ fuzz: $(addprefix $(O)/fuzz/,$(fuzz_targets)) ## fuzz each parser for FUZZ_SECON
 bench: all workloads ## measure speed and memory against perf, print a table (root)
 	$(Q)CPROFD_BUILD=$(abspath $(O)) $(PYTHON) tests/bench/bench.py $(BENCH_ARGS)
 
+# Preloaded into cprofd by scripts/kernels.sh, in its guests.
+$(O)/tests/kernels/%.so: tests/kernels/%.c $(O)/flags
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -D_GNU_SOURCE -std=gnu11 -Wall -Wextra $(if $(WERROR),-Werror) -O2 -fPIC -shared \
+		-o $@ $<
+
+.PHONY: check-kernels
+check-kernels: ## run cprofd on older kernels, in an emulator
+	$(Q)./scripts/kernels.sh
+
 # --- style -------------------------------------------------------------------------------------
 c_files := $(shell git ls-files '*.c' '*.h' 2>/dev/null)
 

@@ -5,6 +5,7 @@
 #
 #   install-deps.sh build   to build cprofd and cprof
 #   install-deps.sh test    … and to run every test
+#   install-deps.sh kernels to build and to run on older kernels (scripts/kernels.sh)
 #   install-deps.sh bench   … and to compare with perf (make bench)
 #   install-deps.sh run     only the libraries a built cprofd links
 set -euo pipefail
@@ -18,6 +19,7 @@ readonly TEST_PACKAGES=(
 	git g++ binutils libcmocka-dev libdw-dev python3 python3-pytest golang-go cppcheck clang-format
 	shellcheck mandoc libcap2-bin
 )
+readonly KERNELS_PACKAGES=(qemu-system-x86 busybox-static cpio python3)
 readonly BENCH_PACKAGES=(linux-perf)
 
 # What may also come from elsewhere than Debian is asked for by command: command → package.
@@ -86,12 +88,13 @@ case ${1-} in
 run) want_packages "${RUN_PACKAGES[@]}" ;;
 build) want_packages "${BUILD_PACKAGES[@]}" ;;
 test)
-	want_packages "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}"
+	want_packages "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}" "${KERNELS_PACKAGES[@]}"
 	want_commands "${TEST_COMMANDS[@]}"
 	;;
+kernels) want_packages "${BUILD_PACKAGES[@]}" "${KERNELS_PACKAGES[@]}" ;;
 bench) want_packages "${BUILD_PACKAGES[@]}" g++ python3 "${BENCH_PACKAGES[@]}" ;;
 *)
-	echo "usage: install-deps.sh build|test|bench|run" >&2
+	echo "usage: install-deps.sh build|test|kernels|bench|run" >&2
 	exit 2
 	;;
 esac

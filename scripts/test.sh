@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 #
 # Every test there is: installs what they need, builds with warnings as errors, runs lint, unit and
-# integration tests, then all of them again on a build with address and undefined sanitizers. The
-# last line is "N passed, N failed, N skipped"; the exit status says whether anything failed.
+# integration tests, boots older kernels (kernels.sh), then runs all tests again on a build with
+# address and undefined sanitizers. The last line is "N passed, N failed, N skipped"; the exit
+# status says whether anything failed.
 #
 #   test.sh              everything
 #   test.sh --no-san     without the sanitizer build
@@ -123,6 +124,22 @@ run_integration_tests()
 	rm -f "$log" "$log.last"
 }
 
+run_kernels()
+{
+	local log status=0 fail
+
+	echo "== kernels"
+	log=$(mktemp)
+	WERROR=1 ./scripts/kernels.sh 2>&1 | tee "$log" || status=$?
+	tail -n 1 "$log" > "$log.last"
+	fail=$(sum_of '[0-9]+ failed' "$log.last")
+	if [ "$status" -ne 0 ] && [ "$fail" -eq 0 ]; then
+		fail=1
+	fi
+	count "$(sum_of '[0-9]+ passed' "$log.last")" "$fail" "$(sum_of '[0-9]+ skipped' "$log.last")"
+	rm -f "$log" "$log.last"
+}
+
 unit_binaries()
 {
 	local test
@@ -151,7 +168,7 @@ run_lint()
 	run_check make --no-print-directory lint
 	run_check ./scripts/check-layers.sh --self-test
 	run_check ./scripts/check-limits.sh --self-test
-	run_check shellcheck -x scripts/*.sh .ci/run
+	run_check shellcheck -x scripts/*.sh tests/kernels/*.sh .ci/run
 	run_check mandoc -T lint -W warning daemon/cprofd.8 cli/cprof.1
 }
 
@@ -178,6 +195,7 @@ export UBSAN_OPTIONS=print_stacktrace=1:exitcode=99
 build all
 run_lint
 run_suite "$PWD/build"
+run_kernels
 if [ "$with_san" -eq 1 ]; then
 	run_suite "$PWD/build/san" SAN=$SANITIZERS
 fi

@@ -67,3 +67,17 @@ def test_install_deps_without_root(public_dir):
 
 def test_install_deps_usage():
     assert run(SCRIPTS / "install-deps.sh").status == 2
+
+
+def test_kernels_usage():
+    result = run(SCRIPTS / "kernels.sh", "2.6")
+    assert result.status == 2 and len(result.err_lines) == 1 and "5.10" in result.err
+
+
+def test_kernels_without_emulator(public_dir):
+    path = without_apt(public_dir)
+    (path / "uname").symlink_to(shutil.which("uname"))
+    result = run(SCRIPTS / "kernels.sh", env={"PATH": str(path)})
+    lines = result.text.splitlines()
+    assert result.status == 0 and lines[-1] == "0 passed, 0 failed, 3 skipped"
+    assert all("skipped: no qemu-system-x86_64" in line for line in lines[:-1])

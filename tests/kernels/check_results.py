@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Judges what a guest of scripts/kernels.sh sent: check_results.py SERIES RESULTS_DIR BUDGET_FILE.
+
+Prints the kernel's line, its verifier instructions and everything that is wrong; exit status 1 if
+anything is.
+"""
+import re
+import sys
+from pathlib import Path
+
+HZ = 99
+PROFILES = ("pid", "command", "host", "comm", "cgroup", "service")
+KERNEL_SUFFIX = "_[k]"
+# An emulator on a busy host gets no time for some ticks; fewer than these would prove nothing.
+SHARE_OF_TICKS = 1 / 3
+# clock_gettime() of libc and vDSO has no frame pointer: a sample inside hides its caller.
+WHOLE_CHAINS_PERCENT = 95
+KERNEL_FAULT = re.compile(r"\bBUG: (?!soft lockup|workqueue)|\bOops\b|WARNING: CPU|"
+                          r"general protection fault")
+# Loaded by libbpf and by cprofd to find out what the kernel has.
+PROBES = ("libbpf_", "cprof_feature", "det_arg_ctx", "test")
+
+
+class Run:
+    """One run of cprofd in the guest: its status, what it said, its samples."""
+
+    def __init__(self, results, name):
+        self.name = name
+        self.status = int((results / f"{name}.status").read_text())
+        self.out = (results / f"{name}.out").read_text(errors="replace")
+        self.err = (results / f"{name}.err").read_text(errors="replace")
+        folded = results / f"{name}.folded"
+        self.stacks = []
+        for line in folded.read_text().splitlines() if folded.exists() else []:
+            frames, _, count = line.rpartition(" ")
+            self.stacks.append((frames.split(";"), int(count)))
+
+    def samples(self, wanted=lambda frames: True):
+        return sum(count for frames, count in self.stacks if wanted(frames))
+
+    def counters(self):
+        """The accounting of -v, in its order."""
+        for line in self.err.splitlines():
+            if " fired=" in line:
+                return [(k, int(v)) for k, v in re.findall(r"([\w.]+)=(\d+)", line)]
+        return []
+
+
+class Judge:
+    def __init__(self):
+        self.faults = []
+        self.quoted = set()
+
+    def expect(self, truth, run, why):
+        if not truth:
+            lines = why.splitlines()
+            if run.name not in self.quoted:
+                lines += run.err.strip().splitlines()[-12:]
+                self.quoted.add(run.name)
+            self.faults.append("\n      ".join([f"{run.name}: {lines[0]}", *lines[1:]]))
+        return truth
+
+
+def expectations(said, kind):
+    """The arguments of the lines "expect KIND …" that a workload printed."""
+    return [line.split()[2:] for line in said.splitlines() if line.startswith(f"expect {kind} ")]
+
+
+def has_chain(frames, chain):
+    frames = [f for f in frames if not f.endswith(KERNEL_SUFFIX)]
+    return any(frames[i:i + len(chain)] == chain for i in range(len(frames)))
+
+
+def enters_kernel_from(frames, function):
+    callers = [f for f in frames if not f.endswith(KERNEL_SUFFIX)]
+    return len(callers) < len(frames) and callers[-1] == function
+
+
+def is_complete(frames):
+    return not any(frame.startswith("[truncated") for frame in frames)
+
+
+def check_accounting(judge, run):
+    counters = run.counters()
+    names = [name for name, _ in counters]
+    if not judge.expect("consumed" in names, run, "no accounting"):
+        return
+    of = dict(counters)
+    before = [v for n, v in counters[:names.index("consumed")] if n != "fired" and n != "in_ring"]
+    after = counters[names.index("consumed") + 1:]
+    dropped_after = sum(v for n, v in after if n.startswith("dropped."))
+    judge.expect(of["fired"] == sum(before), run, f"fired {of['fired']}, ended {sum(before)}")
+    judge.expect(of["submitted"] == of["consumed"], run, "submitted is not consumed")
+    judge.expect(of["consumed"] == of["aggregated"] + dropped_after, run,
+                 "consumed is not aggregated and dropped")
+    dropped = {n: v for n, v in counters if n.startswith("dropped.") and v}
+    judge.expect(not dropped, run, f"samples were lost: {dropped}")
+
+
+def check_profile(judge, run, seconds, comm=None):
+    """What holds for every profile; false when there is nothing to look at."""
+    if not judge.expect(run.status == 0, run, f"exit status {run.status}"):
+        return False
+    check_accounting(judge, run)
+    if comm:
+        others = run.samples(lambda frames: frames[0] != comm)
+        judge.expect(others == 0, run, f"{others} samples are not of {comm}")
+    least = int(HZ * seconds * SHARE_OF_TICKS)
+    return judge.expect(run.samples() >= least, run, f"{run.samples()} samples, {least} expected")
+
+
+def check_share(judge, run, comm, percent, what, wanted):
+    mine = run.samples(lambda frames: frames[0] == comm)
+    good = run.samples(lambda frames: frames[0] == comm and wanted(frames))
+    judge.expect(mine and good * 100 >= mine * percent, run,
+                 f"{what}: {good} of {mine} samples of {comm}, {percent} % expected")
+
+
+def missing_line(run):
+    """The first thing that doctor found missing."""
+    return next((line for line in run.out.splitlines() if line.startswith("missing")), "")
+
+
+def check_doctors(judge, results, series):
+    """root has everything; CAP_BPF and CAP_PERFMON are told what else this kernel wants."""
+    doctor = Run(results, "doctor")
+    judge.expect(doctor.status == 0, doctor, f"exit status {doctor.status}\n{doctor.out}")
+    doctor = Run(results, "doctor_service")
+    limit = "RLIMIT_MEMLOCK" if series == "5.10" else "perf_event_paranoid=2"
+    judge.expect(doctor.status == 4 and limit in missing_line(doctor), doctor,
+                 f"{limit} should be missing:\n{doctor.out}")
+
+
+def check_runs(judge, results):
+    runs = {name: Run(results, name) for name in PROFILES}
+
+    chain = expectations((results / "deep.said").read_text(), "chain")[0]
+    if check_profile(judge, runs["pid"], 3, "deep"):
+        check_share(judge, runs["pid"], "deep", WHOLE_CHAINS_PERCENT, "whole chain from main to its leaf",
+                    lambda frames: has_chain(frames, chain))
+
+    if check_profile(judge, runs["command"], 2, "family"):
+        for (symbol,) in expectations(runs["command"].out, "symbol"):
+            check_share(judge, runs["command"], "family", 5, symbol,
+                        lambda frames, symbol=symbol: symbol in frames)
+
+    function, percent = expectations((results / "syscalls.said").read_text(), "kernel")[0]
+    for name, seconds in (("host", 2), ("comm", 1), ("cgroup", 1)):
+        if check_profile(judge, runs[name], seconds, None if name == "host" else "syscalls"):
+            check_share(judge, runs[name], "syscalls", int(percent),
+                        f"kernel entered from {function}",
+                        lambda frames: enters_kernel_from(frames, function))
+    if check_profile(judge, runs["service"], 1):
+        check_share(judge, runs["service"], "syscalls", 50, f"samples in {function}",
+                    lambda frames: function in frames)
+    return list(runs.values())
+
+
+def check_kernel_log(results):
+    """The faults the kernel found in itself; that it got no time is the emulator's doing."""
+    log = (results / "dmesg.out").read_text(errors="replace")
+    return [f"kernel log: {line}" for line in log.splitlines() if KERNEL_FAULT.search(line)]
+
+
+def read_insns(results):
+    """Program → the most that any load of it took: rodata decides what the verifier walks."""
+    insns = {}
+    for line in (results / "insns").read_text().splitlines():
+        program, count = line.split()
+        if not program.startswith(PROBES):
+            insns[program] = max(insns.get(program, 0), int(count))
+    return insns
+
+
+def read_budgets(path, series):
+    """Lines "PROGRAM BUDGET…", a column for each series named in the first."""
+    rows = [line.split() for line in path.read_text().splitlines()
+            if line.strip() and not line.startswith("#")]
+    column = rows[0].index(series)
+    return {row[0]: int(row[column]) for row in rows[1:]}
+
+
+def check_insns(insns, budgets):
+    """The faults; every program has a budget and every budget a program."""
+    faults = []
+    for program in sorted(insns.keys() | budgets.keys()):
+        if program not in insns:
+            faults.append(f"insns: {program} has a budget and was never loaded")
+        elif program not in budgets:
+            faults.append(f"insns: {program} took {insns[program]}, it has no budget")
+        elif insns[program] > budgets[program]:
+            faults.append(f"insns: {program} took {insns[program]}, "
+                          f"its budget is {budgets[program]}")
+    return faults
+
+
+def main(series, results, budget_file):
+    results = Path(results)
+    judge = Judge()
+    check_doctors(judge, results, series)
+    runs = check_runs(judge, results)
+    insns = read_insns(results)
+    faults = (judge.faults + check_insns(insns, read_budgets(Path(budget_file), series))
+              + check_kernel_log(results))
+    release = (results / "release").read_text().strip()
+    samples = sum(run.samples() for run in runs)
+    complete = sum(run.samples(is_complete) for run in runs)
+    print(f"kernel {release}: {'FAILED' if faults else 'ok'}, {samples} samples "
+          f"({complete} complete), {sum(insns.values())} insns: "
+          + ", ".join(f"{program} {count}" for program, count in sorted(insns.items())))
+    for fault in faults:
+        print(f"  {fault}")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(*sys.argv[1:]))
+    except (OSError, ValueError, IndexError) as error:
+        print(f"kernel {sys.argv[1]}: FAILED: results are incomplete: {error}")
+        sys.exit(1)

@@ -1,0 +1,91 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# Process 1 of the guest scripts/kernels.sh boots: runs cprofd in each of its modes and sends what
+# came out, as a tar archive in base64, to the second serial port. It judges nothing: that is
+# check_results.py's business, on the host.
+# shellcheck shell=dash
+export PATH=/bin HOME=/ LC_ALL=C
+
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+exec < /dev/null > /dev/console 2>&1
+mount -t tmpfs tmp /tmp
+mount -t cgroup2 none /sys/fs/cgroup
+mkdir -p /tmp/results
+cd /tmp/results || poweroff -f
+
+export INSN_COUNT_FILE=/tmp/results/insns
+uname -r > release
+: > insns
+chmod 666 insns
+
+# run NAME COMMAND…: output and status under that name
+run()
+{
+	local name=$1 status=0
+	shift
+	echo "== $(cut -d ' ' -f 1 /proc/uptime) $name: $*"
+	"$@" > "$name.out" 2> "$name.err" || status=$?
+	echo "$status" > "$name.status"
+}
+
+profile()
+{
+	local name=$1
+	shift
+	export LD_PRELOAD=/lib/insn_count.so
+	run "$name" "$@"
+	unset LD_PRELOAD
+}
+
+# Sets 'pid' to that of a workload that has said it is ready.
+start()
+{
+	local name=$1
+	shift
+	"/workloads/$name" "$@" > "$name.said" &
+	pid=$!
+	while ! grep -q '^ready' "$name.said"; do
+		kill -0 "$pid" || return 1
+		usleep 20000
+	done
+}
+
+run doctor cprofd doctor
+run cgroup_setup mkdir /sys/fs/cgroup/tested
+
+start deep 600
+profile pid cprofd -p "$pid" --cpu 3s -v -o pid.folded -o pid.pb.gz
+kill "$pid"
+
+profile command cprofd --cpu 0 -v -o command.folded -- /workloads/family 2
+
+start syscalls 600
+echo "$pid" > /sys/fs/cgroup/tested/cgroup.procs
+profile host cprofd --cpu 2s -v -o host.folded
+profile comm cprofd --comm syscalls --cpu 1s -v -o comm.folded
+profile cgroup cprofd --cgroup /sys/fs/cgroup/tested --cpu 1s -v -o cgroup.folded
+
+# What a service has: some capabilities, and none of root's other powers.
+as_service()
+{
+	# By path: the shell would take its own, which knows less.
+	/bin/setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps "$CAPS" \
+		--ambient-caps "$CAPS" "$@"
+}
+CAPS=+bpf,+perfmon,+sys_ptrace,+dac_read_search,+checkpoint_restore,+syslog
+run doctor_service as_service cprofd doctor
+echo 2 > /proc/sys/kernel/perf_event_paranoid
+ulimit -l unlimited
+mkdir -m 777 service
+profile service as_service cprofd --cpu 1s -v -o service/service.folded
+mv service/service.folded .
+kill "$pid"
+
+dmesg > dmesg.out
+echo "== $(cut -d ' ' -f 1 /proc/uptime) done"
+tar -cz -f - . | base64 > /dev/ttyS1
+sync
+poweroff -f

@@ -19,7 +19,7 @@ readonly WORK=$BUILD/kernels
 readonly KEEP_DAYS=7 # then the archive is asked for a newer one
 readonly BOOT_TIMEOUT_S=180
 readonly META_PACKAGE=linux-image-cloud-amd64
-readonly WORKLOADS=(deep family syscalls)
+readonly WORKLOADS=(nofp_deep family syscalls)
 readonly KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
 
 # Series → where to look for it, best first: archive:suite.

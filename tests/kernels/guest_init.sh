@@ -56,7 +56,7 @@ start()
 run doctor cprofd doctor
 run cgroup_setup mkdir /sys/fs/cgroup/tested
 
-start deep 600
+start nofp_deep 600
 profile pid cprofd -p "$pid" --cpu 3s -v -o pid.folded -o pid.pb.gz
 kill "$pid"
 

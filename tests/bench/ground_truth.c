@@ -97,6 +97,13 @@ static bool both_left_code(struct comparison *c, struct process *p, size_t i,
 	       !process__mapping(c->processes, p, c->stack.frames[i].pc - 1);
 }
 
+/* A caller of ours is its return address - 1, but where a signal came it is the very address. libdw
+ * gives the address, and says "activation" of the frames on both sides of a signal. */
+static bool is_same(const struct truth_frame *theirs, uint64_t ours)
+{
+	return ours == theirs->pc - 1 || (theirs->is_activation && ours == theirs->pc);
+}
+
 /* Frame 0 is the program counter itself and proves nothing. */
 static void compare(struct comparison *c, struct process *p, const struct truth_sample *s,
 		    const uint64_t *ours, size_t ours_cnt, enum unwind_outcome outcome)
@@ -112,7 +119,7 @@ static void compare(struct comparison *c, struct process *p, const struct truth_
 			return;
 		}
 		c->frames++;
-		if (same && i < ours_cnt && ours[i] == st->frames[i].pc) {
+		if (same && i < ours_cnt && is_same(&st->frames[i], ours[i])) {
 			c->equal++;
 			continue;
 		}

@@ -2,11 +2,14 @@
 """Runs cprofd, cprof and the workloads, and checks what holds for every profile."""
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
 
 import pprof_reader
 
@@ -199,6 +202,28 @@ def record(directory, *args, seconds=2, freq=999, name="cpu.pb.gz", command=(), 
     profile.stdout, profile.stderr = to_text(result.out), result.err
     check_accounting(profile)
     return profile
+
+
+def record_beside(directory, start, *args, seconds=3, freq=999):
+    """Profiles, calls start() once sampling is on; the profile and what start() returned."""
+    path = Path(directory) / "cpu.pb.gz"
+    argv = [*args, "--cpu", f"{seconds}s", "-F", str(freq), "-o", path]
+    with Started(*argv) as running:
+        running.wait_attached()
+        result = start()
+        done = running.finish()
+    assert done.status == 0, done.err
+    profile = pprof_reader.read(path)
+    check_accounting(profile)
+    return profile, result
+
+
+def which(*names):
+    for name in names:
+        path = shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin")
+        if path:
+            return os.path.realpath(path)
+    pytest.skip(f"{names[0]} is not installed")
 
 
 # --- accounting -----------------------------------------------------------------------------------

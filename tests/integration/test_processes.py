@@ -19,23 +19,10 @@ from harness import (
     comm_of,
     counters_of,
     record,
+    record_beside,
     wait_until,
 )
 import pprof_reader
-
-
-def record_beside(directory, start, *args, seconds=3, freq=999):
-    """Profiles, calls start() once sampling is on; the profile and what start() returned."""
-    path = Path(directory) / "cpu.pb.gz"
-    argv = [*args, "--cpu", f"{seconds}s", "-F", str(freq), "-o", path]
-    with Started(*argv) as running:
-        running.wait_attached()
-        result = start()
-        done = running.finish()
-    assert done.status == 0, done.err
-    profile = pprof_reader.read(path)
-    check_accounting(profile)
-    return profile, result
 
 
 def share_in_user(profile, function):

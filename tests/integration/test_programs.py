@@ -3,24 +3,15 @@
 import http.client
 import os
 import re
-import shutil
 import socket
 import threading
 from pathlib import Path
 
 import pytest
 
-from harness import Workload, record, run, wait_until
+from harness import Workload, record, run, wait_until, which
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "workloads"
-
-
-def which(*names):
-    for name in names:
-        path = shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin")
-        if path:
-            return os.path.realpath(path)
-    pytest.skip(f"{names[0]} is not installed")
 
 
 def has_symtab(path):

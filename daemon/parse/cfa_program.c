@@ -101,6 +101,8 @@ static void restore_register(struct cfa_state *s, uint64_t reg, const struct cfa
 		save_register(s, reg, initial->fp, initial->fp_offset);
 	else if (reg == UNWIND_REG_RA)
 		save_register(s, reg, initial->ra, initial->ra_offset);
+	else if (reg == UNWIND_REG_SP)
+		s->sp = initial->sp;
 }
 
 static bool is_plt(const unsigned char *e, size_t bytes)
@@ -171,6 +173,21 @@ static void save_by_expression(struct cfa_state *s, uint64_t reg, struct cfi_rea
 	save_register(s, reg, saved, saved == CFA_SAVED_OTHER ? 0 : offset);
 }
 
+/* The end of longjmp: everything is in registers, and the CFA is where they were saved. */
+static struct unwind_rule rule_of_registers(const struct cfa_state *s)
+{
+	if (s->ra < CFA_SAVED_IN_REGISTER ||
+	    (s->fp < CFA_SAVED_IN_REGISTER && s->fp != CFA_SAVED_SAME &&
+	     s->fp != CFA_SAVED_UNDEFINED))
+		return (struct unwind_rule){ .kind = UNWIND_RULE_UNSUPPORTED };
+	return (struct unwind_rule){
+		.kind = UNWIND_RULE_REG,
+		.arg = s->sp - CFA_SAVED_IN_REGISTER,
+		.fp_kind = s->fp,
+		.ra_kind = s->ra,
+	};
+}
+
 static struct unwind_rule rule_of(const struct cfa_state *s)
 {
 	struct unwind_rule rule = { .kind = UNWIND_RULE_UNSUPPORTED };
@@ -179,6 +196,8 @@ static struct unwind_rule rule_of(const struct cfa_state *s)
 		return (struct unwind_rule){ .kind = UNWIND_RULE_SIGNAL };
 	if (s->ra == CFA_SAVED_UNDEFINED)
 		return (struct unwind_rule){ .kind = UNWIND_RULE_END };
+	if (s->sp >= CFA_SAVED_IN_REGISTER)
+		return rule_of_registers(s);
 	if (s->cfa == CFA_NONE || s->fp == CFA_SAVED_OTHER)
 		return rule;
 	if (s->ra >= CFA_SAVED_IN_REGISTER)
@@ -241,6 +260,8 @@ static void read_saved_in_register(struct cfa_state *s, struct cfi_reader *r)
 		s->fp = (uint8_t)(CFA_SAVED_IN_REGISTER + in);
 	else if (in < UNWIND_REG_CNT && reg == UNWIND_REG_RA)
 		s->ra = (uint8_t)(CFA_SAVED_IN_REGISTER + in);
+	else if (in < UNWIND_REG_CNT && reg == UNWIND_REG_SP)
+		s->sp = (uint8_t)(CFA_SAVED_IN_REGISTER + in);
 }
 
 static bool remember_state(struct cfa_program *p)

@@ -35,6 +35,7 @@ struct cfa_state {
 	uint8_t cfa_arg; /* as in struct unwind_rule */
 	uint8_t fp;      /* enum cfa_saved */
 	uint8_t ra;      /* enum cfa_saved */
+	uint8_t sp;      /* CFA_SAVED_SAME: it is the CFA; or in a register */
 	int32_t cfa_offset, fp_offset, ra_offset;
 };
 

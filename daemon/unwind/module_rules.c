@@ -15,7 +15,8 @@
 #include "base/clock.h"
 #include "process/vdso.h"
 
-#define DIGEST_PRIME ((1ULL << 61) - 1)
+#define DIGEST_PRIME_BITS 61
+#define DIGEST_PRIME      ((1ULL << DIGEST_PRIME_BITS) - 1)
 
 struct module_entry {
 	struct worker_segment *segments; /* READY only */
@@ -82,27 +83,38 @@ static struct module_entry *get_entry(struct module_rules *r, const struct modul
 	return &r->modules[m->idx];
 }
 
-/* Polynomial in the key over the words, modulo a prime. */
-static uint64_t digest_words(uint64_t digest, uint64_t key, const void *bytes, size_t bytes_cnt)
+/* a * b + c modulo the prime; a and b are below it. */
+static uint64_t digest_step(uint64_t a, uint64_t b, uint64_t c)
+{
+	unsigned __int128 p = (unsigned __int128)a * b + c;
+	uint64_t r = (uint64_t)(p & DIGEST_PRIME) + (uint64_t)(p >> DIGEST_PRIME_BITS);
+
+	return r >= DIGEST_PRIME ? r - DIGEST_PRIME : r;
+}
+
+/* Polynomial in the key over the bytes, seven at a time: less than the prime. */
+static uint64_t digest_bytes(uint64_t digest, uint64_t key, const void *bytes, size_t bytes_cnt)
 {
 	const uint8_t *p = bytes;
-	uint32_t word;
+	uint64_t word;
 
-	for (size_t i = 0; i + sizeof(word) <= bytes_cnt; i += sizeof(word)) {
-		memcpy(&word, p + i, sizeof(word));
-		digest = (uint64_t)(((unsigned __int128)digest * key + word + 1) % DIGEST_PRIME);
+	for (; bytes_cnt >= sizeof(word); p += 7, bytes_cnt -= 7) {
+		memcpy(&word, p, sizeof(word));
+		digest = digest_step(digest, key, (word << 8 >> 8) + 1);
 	}
-	return digest;
+	word = 0;
+	memcpy(&word, p, bytes_cnt); /* up to seven */
+	return digest_step(digest, key, word + 1);
 }
 
 static uint64_t digest_rows(const struct module_rules *r, const struct worker_rows *w)
 {
 	const uint64_t shape[] = { w->base, w->blocks_cnt, w->rows_cnt, w->rules_cnt };
-	uint64_t d = digest_words(1, r->digest_key, shape, sizeof(shape));
+	uint64_t d = digest_bytes(1, r->digest_key, shape, sizeof(shape));
 
-	d = digest_words(d, r->digest_key, w->blocks, (w->blocks_cnt + 1) * sizeof(*w->blocks));
-	d = digest_words(d, r->digest_key, w->rows, w->rows_cnt * sizeof(*w->rows));
-	d = digest_words(d, r->digest_key, w->rules, w->rules_cnt * sizeof(*w->rules));
+	d = digest_bytes(d, r->digest_key, w->blocks, (w->blocks_cnt + 1) * sizeof(*w->blocks));
+	d = digest_bytes(d, r->digest_key, w->rows, w->rows_cnt * sizeof(*w->rows));
+	d = digest_bytes(d, r->digest_key, w->rules, w->rules_cnt * sizeof(*w->rules));
 	return d ?: 1;
 }
 

@@ -13,7 +13,7 @@ from harness import WORKLOADS, Workload, counters_of, drops_of, record, record_b
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "workloads"
 
-# Until a table stands a stack travels as a copy of at most 16 KiB: of a larger one, and of one that
+# Until a table stands a stack travels as a copy of at most 24 KiB: of a larger one, and of one that
 # goes on elsewhere (an alternate stack), the first rounds see a part.
 FIRST_ROUNDS = 100
 

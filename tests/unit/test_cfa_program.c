@@ -243,6 +243,12 @@ static void test_expressions(void **state)
 static void test_registers(void **state)
 {
 	const struct unwind_rule none = NO_RULE, end = { .kind = UNWIND_RULE_END };
+	const struct unwind_rule jump = {
+		.kind = UNWIND_RULE_REG,
+		.arg = 8,
+		.fp_kind = UNWIND_IN_REGISTER + 9,
+		.ra_kind = UNWIND_IN_REGISTER + 1,
+	};
 	const struct program_case cases[] = {
 		ONE("offset_extended", SP8_FP(UNWIND_FP_AT_CFA, -24), DW_CFA_offset_extended, 6, 3),
 		ONE("offset_extended_sf", SP8_FP(UNWIND_FP_AT_CFA, 8), DW_CFA_offset_extended_sf, 6,
@@ -271,6 +277,12 @@ static void test_registers(void **state)
 		ONE("return address undefined", end, DW_CFA_undefined, 16, DW_CFA_def_cfa_register,
 		    17),
 		ONE("return address restored", SP(8), DW_CFA_undefined, 16, DW_CFA_restore | 16),
+		ONE("all in registers", jump, DW_CFA_def_cfa, 5, 0, DW_CFA_register, 7, 8,
+		    DW_CFA_register, 6, 9, DW_CFA_register, 16, 1),
+		ONE("only the stack pointer", none, DW_CFA_register, 7, 8),
+		ONE("the frame pointer not", none, DW_CFA_register, 7, 8, DW_CFA_register, 16, 1,
+		    DW_CFA_offset | 6, 2),
+		ONE("stack pointer restored", SP(8), DW_CFA_register, 7, 8, DW_CFA_restore | 7),
 		ONE("others do not matter", SP(8), DW_CFA_offset | 3, 2, DW_CFA_val_offset_sf, 12,
 		    2, DW_CFA_expression, 13, 1, DW_OP_lit1, DW_CFA_register, 14, 15,
 		    DW_CFA_undefined, 1, DW_CFA_GNU_args_size, 0x90, 1, DW_CFA_nop),

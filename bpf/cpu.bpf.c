@@ -10,14 +10,15 @@
 
 #define COLD_COPIES_MAX 256 /* of one process in one second */
 
-static __always_inline void fill_identity(struct cpu_event_header *h, struct task_struct *leader,
-					  u64 pid_tgid)
+static __always_inline void fill_identity(struct cpu_event_header *h, struct task_struct *task,
+					  struct task_struct *leader, u64 pid_tgid)
 {
 	h->kind = EVENT_CPU;
 	h->time_ns = bpf_ktime_get_ns();
 	h->start_ns = BPF_CORE_READ(leader, start_boottime);
 	h->tgid = pid_tgid >> 32;
 	h->tid = (u32)pid_tgid;
+	h->exec_id = BPF_CORE_READ(task, self_exec_id);
 	h->cpu = bpf_get_smp_processor_id();
 	h->kernel_frames_cnt = 0;
 	h->user_frames_cnt = 0;
@@ -67,7 +68,7 @@ static __always_inline void take_user_stack(struct bpf_perf_event_data *ctx, str
 		return;
 	}
 	s->event.header.outcome = UNWIND_COLD;
-	if (!unwind__find_process(w, s->event.header.tgid, s->event.header.start_ns))
+	if (!unwind__find_process(w, &s->event.header))
 		return;
 	w->frame.pc = w->regs[UNWIND_REG_RA];
 	w->frame.sp = w->regs[UNWIND_REG_SP];
@@ -219,7 +220,7 @@ int cpu_tick(struct bpf_perf_event_data *ctx)
 		return 0;
 	}
 	s->busy = 1;
-	fill_identity(&s->event.header, leader, pid_tgid);
+	fill_identity(&s->event.header, task, leader, pid_tgid);
 	take_sample(ctx, s, counters, task);
 	s->busy = 0;
 	return 0;

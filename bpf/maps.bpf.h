@@ -22,7 +22,8 @@ enum scratch_slot {
 /* A walk in progress. */
 struct unwind_context {
 	struct unwind_frame frame;
-	u32 process; /* slot of its mappings */
+	u64 generation; /* of the tables when the walk began */
+	u32 process;    /* slot of its mappings */
 	u32 epoch;
 	u64 window_start;             /* address of window[0] */
 	u64 regs[UNWIND_REG_CNT + 1]; /* of the top frame, DWARF numbers; the last is the pc */

@@ -173,21 +173,18 @@ __noinline int unwind_user_stack(u32 slot)
 	struct unwind_control *control;
 	int outcome = UNWIND_TOO_DEEP;
 	struct scratch *s;
-	u64 generation;
 	u32 depth, zero = 0;
 
 	control = bpf_map_lookup_elem(&unwind_control, &zero);
 	s = bpf_map_lookup_elem(&scratch, &slot);
 	if (!control || !s)
 		return 0;
-	generation = *(volatile u64 *)&control->generation;
-	s->walk.epoch = control->epoch;
 	for (depth = 0; depth < MAX_USER_FRAMES; depth++) {
 		outcome = unwind_one_frame(slot, depth);
 		if (outcome != UNWIND_CONTINUE)
 			break;
 	}
-	if (generation & 1 || generation != *(volatile u64 *)&control->generation)
+	if (s->walk.generation & 1 || s->walk.generation != *(volatile u64 *)&control->generation)
 		outcome = UNWIND_TABLE_CHANGED;
 	s->event.header.outcome = outcome == UNWIND_CONTINUE ? UNWIND_TOO_DEEP : outcome;
 	return 0;

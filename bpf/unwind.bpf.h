@@ -16,12 +16,24 @@
  */
 int unwind_user_stack(u32 slot);
 
-/* Finds the tables of a thread group. False: user space has not given any. */
-static __always_inline bool unwind__find_process(struct unwind_context *w, u32 tgid, u64 start_ns)
+/*
+ * Finds the tables of a sample's process. False: user space has not given any, or they are of
+ * another image of it. The generation is read first: a slot that is given to another process from
+ * here on shows at the end of the walk.
+ */
+static __always_inline bool unwind__find_process(struct unwind_context *w,
+						 const struct cpu_event_header *h)
 {
-	struct unwind_process *p = bpf_map_lookup_elem(&unwind_processes, &tgid);
+	u32 tgid = h->tgid, zero = 0;
+	struct unwind_control *control = bpf_map_lookup_elem(&unwind_control, &zero);
+	struct unwind_process *p;
 
-	if (!p || p->start_ns != start_ns)
+	if (!control)
+		return false;
+	w->generation = *(volatile u64 *)&control->generation;
+	w->epoch = control->epoch;
+	p = bpf_map_lookup_elem(&unwind_processes, &tgid);
+	if (!p || p->start_ns != h->start_ns || p->exec_id != h->exec_id)
 		return false;
 	w->process = p->slot;
 	return true;

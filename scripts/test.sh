@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 #
 # Every test there is: installs what they need, builds with warnings as errors, runs lint, unit and
-# integration tests, boots older kernels (kernels.sh), then runs all tests again on a build with
+# integration tests, boots older kernels (kernels.sh), fuzzes each parser for
+# a minute, then runs all tests again on a build with
 # address and undefined sanitizers. The last line is "N passed, N failed, N skipped"; the exit
 # status says whether anything failed.
 #
@@ -196,6 +197,8 @@ build all
 run_lint
 run_suite "$PWD/build"
 run_kernels
+echo "== fuzz"
+run_check make --no-print-directory fuzz FUZZ_SECONDS=60 "FUZZ_ARGS=-verbosity=0"
 if [ "$with_san" -eq 1 ]; then
 	run_suite "$PWD/build/san" SAN=$SANITIZERS
 fi

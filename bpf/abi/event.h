@@ -80,7 +80,8 @@ struct cpu_event_header {
 	__u16 kernel_frames_cnt;
 	__u16 user_frames_cnt;
 	__u8 outcome; /* enum unwind_outcome */
-	__u8 reserved[7];
+	__u8 reserved[3];
+	__u32 exec_id;              /* task->self_exec_id: tells the images of one process apart */
 	char comm[TASK_COMM_BYTES]; /* of the thread */
 	char leader_comm[TASK_COMM_BYTES];
 };

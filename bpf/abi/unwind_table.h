@@ -143,7 +143,7 @@ struct unwind_slot {
 struct unwind_process {
 	__u64 start_ns; /* boot time of the leader's start: a pid that came back does not match */
 	__u32 slot;
-	__u32 reserved;
+	__u32 exec_id; /* task->self_exec_id: after an exec the mappings are others */
 };
 
 struct unwind_control {

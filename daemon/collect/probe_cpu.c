@@ -139,6 +139,7 @@ static void decode_header(const struct cpu_event_header *h, struct sample *ret)
 		.probe = &probe_cpu,
 		.time_ns = h->time_ns,
 		.start_ns = h->start_ns,
+		.exec_id = h->exec_id,
 		.pid = (pid_t)h->tgid,
 		.tid = (pid_t)h->tid,
 		.cpu = h->cpu,

@@ -16,6 +16,7 @@ struct sample {
 	uint64_t time_ns;  /* CLOCK_MONOTONIC */
 	uint64_t start_ns; /* start of the process, boot time */
 	pid_t pid, tid;
+	uint32_t exec_id; /* which image of the process: task->self_exec_id */
 	uint32_t cpu;
 	enum unwind_outcome outcome;       /* of the user stack */
 	char comm[TASK_COMM_BYTES];        /* of the thread, NUL-terminated */

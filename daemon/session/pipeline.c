@@ -130,6 +130,7 @@ static void walk_copy(struct pipeline *p, struct process *process, const struct 
 	const struct unwind_input in = {
 		.pid = s->pid,
 		.start_ns = s->start_ns,
+		.exec_id = s->exec_id,
 		.regs = s->regs,
 		.stack = s->stack,
 		.stack_bytes = s->stack_bytes,

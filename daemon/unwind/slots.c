@@ -17,6 +17,7 @@
 struct slot_owner {
 	pid_t pid;
 	uint64_t start_ns;
+	uint32_t exec_id;
 	uint32_t execs;
 	uint32_t entries_cnt;
 	uint64_t given_seq; /* 0: free */
@@ -164,7 +165,11 @@ static void write_slot(struct slots *s, struct slot_owner *o, struct process *p)
 /* Tells the kernel whose the slot is. */
 static int publish(struct slots *s, const struct slot_owner *o)
 {
-	struct unwind_process value = { .start_ns = o->start_ns, .slot = index_of(s, o) };
+	struct unwind_process value = {
+		.start_ns = o->start_ns,
+		.slot = index_of(s, o),
+		.exec_id = o->exec_id,
+	};
 	uint32_t key = (uint32_t)o->pid;
 
 	if (s->processes_fd < 0)
@@ -172,7 +177,7 @@ static int publish(struct slots *s, const struct slot_owner *o)
 	return bpf_map_update_elem(s->processes_fd, &key, &value, BPF_ANY) < 0 ? -errno : 0;
 }
 
-void slots__give(struct slots *s, struct process *p, uint64_t start_ns)
+void slots__give(struct slots *s, struct process *p, uint64_t start_ns, uint32_t exec_id)
 {
 	struct slot_owner *o = find_owner(s, p->pid);
 	const struct mapping *maps;
@@ -184,9 +189,10 @@ void slots__give(struct slots *s, struct process *p, uint64_t start_ns)
 		o = new_owner(s, p->pid);
 	if (!o)
 		return;
-	published = o->given_seq && o->start_ns == start_ns;
+	published = o->given_seq && o->start_ns == start_ns && o->exec_id == exec_id;
 	o->given_seq = ++s->seq;
 	o->start_ns = start_ns;
+	o->exec_id = exec_id;
 	o->execs = p->execs;
 	write_slot(s, o, p);
 	if (!published && publish(s, o) < 0)

@@ -18,7 +18,7 @@ void slots__free(struct slots *s);
 DEFINE_CLEANUP(struct slots *, slots__free);
 
 /* Gives the process a slot, or brings the one it has up to date. */
-void slots__give(struct slots *s, struct process *p, uint64_t start_ns);
+void slots__give(struct slots *s, struct process *p, uint64_t start_ns, uint32_t exec_id);
 
 /* The process's mappings changed: as give for one that has a slot; of one that is gone or called
  * exec since, the slot is taken back. */

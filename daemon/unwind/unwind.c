@@ -141,7 +141,7 @@ size_t unwind__walk(struct unwind *u, struct process *p, const struct unwind_inp
 	if (!p->exited && *ret_outcome == UNWIND_UNREADABLE)
 		make_tables_ahead(u, p);
 	if (!p->exited)
-		slots__give(u->slots, p, in->start_ns);
+		slots__give(u->slots, p, in->start_ns, in->exec_id);
 	return cnt;
 }
 

@@ -36,7 +36,8 @@ DEFINE_CLEANUP(struct unwind *, unwind__free);
 /* A stack as it was copied. */
 struct unwind_input {
 	pid_t pid;
-	uint64_t start_ns; /* boot time of the process's start: key of its tables in the kernel */
+	uint64_t start_ns;    /* boot time of the process's start, and */
+	uint32_t exec_id;     /* which of its images it is: key of its tables in the kernel */
 	const uint64_t *regs; /* UNWIND_REG_CNT + 1, DWARF numbers, the last is the pc */
 	const uint8_t *stack; /* from regs[UNWIND_REG_SP] - below_bytes on */
 	size_t stack_bytes;

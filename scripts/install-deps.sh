@@ -16,7 +16,7 @@ readonly BUILD_PACKAGES=(
 	protobuf-c-compiler libprotobuf-c-dev libjansson-dev libcap-dev libiberty-dev uthash-dev
 )
 readonly TEST_PACKAGES=(
-	git g++ binutils libcmocka-dev libdw-dev python3 python3-pytest golang-go cppcheck clang-format
+	git g++ binutils libcmocka-dev libdw-dev libclang-rt-dev python3 python3-pytest golang-go cppcheck clang-format
 	shellcheck mandoc libcap2-bin
 )
 readonly KERNELS_PACKAGES=(qemu-system-x86 busybox-static cpio python3)

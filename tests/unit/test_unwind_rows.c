@@ -224,34 +224,6 @@ static void test_too_many_rows(void **state)
 /* One range per segment, each from its first to its last FDE; none reaches out of its own. */
 #define NO_ENTRY UINT64_MAX
 
-/* ld.so begins in code without an FDE: the stack is complete there, and nowhere else in the gap. */
-static void test_entry_point(void **state)
-{
-	_cleanup_buf_ struct buf b = BUF_INIT;
-	size_t cie = cfi_debug_cie(&b, BYTES(CFI_USUAL));
-	const struct text_range text[] = { { .start = CFI_TEXT, .end = CFI_TEXT + 0x1000 } };
-	const uint64_t entries[] = { CFI_TEXT + 0x40, CFI_TEXT + 0x240 };
-	struct cfi_section section = { .is_debug_frame = true };
-
-	cfi_debug_fde(&b, cie, CFI_TEXT + 0x100, 0x100, BYTES(DW_CFA_nop));
-	cfi_debug_fde(&b, cie, CFI_TEXT + 0x300, 0x100, BYTES(DW_CFA_nop));
-	section.data = (const unsigned char *)b.data;
-	section.bytes = b.len;
-	for (size_t i = 0; i < ARRAY_SIZE(entries); i++) {
-		struct unwind_rows rows;
-
-		assert_int_equal(unwind_rows__build(&section, 1, text, 1, entries[i], &rows),
-				 PARSE_OK);
-		check_kind(&rows, entries[i], UNWIND_RULE_END, 0);
-		check_kind(&rows, entries[i] + 0x20, UNWIND_RULE_END, 0);
-		check_kind(&rows, entries[i] - 1, UNWIND_RULE_FP_CHAIN, 0);
-		check_kind(&rows, CFI_TEXT + 0x100, UNWIND_RULE_SP, 8);
-		check_kind(&rows, CFI_TEXT + 0x300, UNWIND_RULE_SP, 8);
-		check_kind(&rows, CFI_TEXT + 0x400, UNWIND_RULE_FP_CHAIN, 0);
-		unwind_rows__done(&rows);
-	}
-}
-
 static void test_segments(void **state)
 {
 	const struct text_range text[] = {
@@ -601,15 +573,14 @@ static void test_random(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_packing),        cmocka_unit_test(test_gaps),
-		cmocka_unit_test(test_overlaps),       cmocka_unit_test(test_odd_fdes),
-		cmocka_unit_test(test_pages),          cmocka_unit_test(test_too_many_rows),
-		cmocka_unit_test(test_too_many_rules), cmocka_unit_test(test_entry_point),
-		cmocka_unit_test(test_segments),       cmocka_unit_test(test_section_headers),
-		cmocka_unit_test(test_finding),        cmocka_unit_test(test_debug_frame),
-		cmocka_unit_test(test_compressed),     cmocka_unit_test(test_no_cfi),
-		cmocka_unit_test(test_vdso),           cmocka_unit_test(test_signal_frame),
-		cmocka_unit_test(test_random),
+		cmocka_unit_test(test_packing),         cmocka_unit_test(test_gaps),
+		cmocka_unit_test(test_overlaps),        cmocka_unit_test(test_odd_fdes),
+		cmocka_unit_test(test_pages),           cmocka_unit_test(test_too_many_rows),
+		cmocka_unit_test(test_too_many_rules),  cmocka_unit_test(test_segments),
+		cmocka_unit_test(test_section_headers), cmocka_unit_test(test_finding),
+		cmocka_unit_test(test_debug_frame),     cmocka_unit_test(test_compressed),
+		cmocka_unit_test(test_no_cfi),          cmocka_unit_test(test_vdso),
+		cmocka_unit_test(test_signal_frame),    cmocka_unit_test(test_random),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -179,9 +179,11 @@ bench-rows: $(O)/tests/bench/unwind_rows ## measure unwind rows of every ELF fil
 # libFuzzer, with the parser's own sources instrumented. New inputs stay in build/.
 FUZZ_SECONDS ?= 60
 fuzz_targets := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
-fuzz_srcs := $(wildcard daemon/base/*.c daemon/parse/*.c)
+fuzz_srcs := $(wildcard daemon/base/*.c daemon/parse/*.c) $(addprefix daemon/unwind/, \
+	native_walk.c tables.c rows_copy.c rule_dictionary.c block_space.c)
 
-$(O)/fuzz/%: tests/fuzz/%.c $(fuzz_srcs) $(wildcard daemon/base/*.h daemon/parse/*.h bpf/abi/*.h)
+$(O)/fuzz/%: tests/fuzz/%.c $(fuzz_srcs) \
+		$(wildcard daemon/base/*.h daemon/parse/*.h daemon/unwind/*.h bpf/abi/*.h)
 	$(call say,FUZZ,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG) -std=gnu11 -D_GNU_SOURCE -O1 -g -fno-omit-frame-pointer $(cprof_cppflags) \

@@ -196,7 +196,7 @@ fuzz: $(addprefix $(O)/fuzz/,$(fuzz_targets)) ## fuzz each parser for FUZZ_SECON
 		-print_final_stats=1 -artifact_prefix=$(O)/fuzz/$$t. $(FUZZ_ARGS) \
 		$(O)/fuzz/corpus/$$t tests/fuzz/seeds/$$t; done
 
-bench: all workloads ## measure speed and memory against perf, print a table (root)
+bench: all workloads $(O)/tests/bench/unwind_rows ## measure speed and memory against perf, print a table (root)
 	$(Q)CPROFD_BUILD=$(abspath $(O)) $(PYTHON) tests/bench/bench.py $(BENCH_ARGS)
 
 # Preloaded into cprofd by scripts/kernels.sh, in its guests.

@@ -8,10 +8,16 @@ else to do.
 """
 import argparse
 import os
+import platform
+import re
+import shutil
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 
+from kernel_maps import TableWatch, code_address, maps_of, never_seen
 from measure import (
     BPF_STATS,
     BPFTOOL,
@@ -19,12 +25,14 @@ from measure import (
     PERF,
     Workload,
     bpf_stats,
+    busy,
     counters_of,
     drops_of,
     run_cprofd,
     run_perf,
     two_busy_processes,
 )
+from harness import BUILD, WORKLOADS, Started
 
 LOW_HZ, HIGH_HZ = 999, 4999
 
@@ -39,13 +47,17 @@ class Table:
         print(f"\n{title}")
         print(f"  {'what':58} {'measured':>12}  {'budget':>10}")
 
-    def row(self, what, value, unit, budget=None):
-        verdict = ""
+    def row(self, what, value, unit, budget=None, at_least=None):
+        verdict = limit = ""
         if budget is not None:
-            verdict = "ok" if value <= budget else "OVER"
-            self.failed += value > budget
-        limit = f"{budget:g} {unit}" if budget is not None else ""
-        print(f"  {what:58} {value:9.2f} {unit:>3}  {limit:>10}  {verdict}", flush=True)
+            is_missed = value > budget
+            verdict, limit = "OVER" if is_missed else "ok", f"{budget:g} {unit}"
+            self.failed += is_missed
+        elif at_least is not None:
+            is_missed = value < at_least
+            verdict, limit = "BELOW" if is_missed else "ok", f">= {at_least:g} {unit}"
+            self.failed += is_missed
+        print(f"  {what:58} {value:9.2f} {unit:>4} {limit:>10}  {verdict}", flush=True)
 
     def note(self, text):
         print(f"  {text}", flush=True)
@@ -57,8 +69,9 @@ def slope_us(low, high):
 
 
 def bench_sample(table, repeats):
-    """One more sample of a stack of 20 frames."""
+    """One more sample of a stack of 20 frames without frame pointers."""
     seconds = 4
+    shares = []
     runners = {"cprofd": lambda pids, hz: run_cprofd(
         "--pid", ",".join(map(str, pids)), seconds=seconds, freq=hz)}
     if PERF:
@@ -67,16 +80,17 @@ def bench_sample(table, repeats):
                 graph, pids, seconds=seconds, freq=hz)
     slopes = {name: [] for name in runners}
     bpf_ns, own_us = [], []
-    with two_busy_processes() as pids:
+    with two_busy_processes("nofp_deep") as pids:
         for _ in range(repeats):
             for name, runner in runners.items():
                 low, high = runner(pids, LOW_HZ), runner(pids, HIGH_HZ)
                 slopes[name].append(slope_us(low, high))
                 if name == "cprofd":
                     bpf_ns.append(high.bpf_ns_per_run)
+                    shares.append(100 * high.samples / counters_of(high.profile)["fired"])
                     own_us.append((high.cpu_s - low.cpu_s) / (high.samples - low.samples) * 1e6)
     best = {name: min(values) for name, values in slopes.items()}
-    table.header(f"One more sample, 20 frames: slope between {LOW_HZ} and {HIGH_HZ} Hz")
+    table.header(f"One more sample, 20 frames without frame pointers: slope between {LOW_HZ} and {HIGH_HZ} Hz")
     table.row("cprofd, own CPU + BPF run time", best["cprofd"], "us", 3.5)
     table.row("  of it own CPU (collector and worker)", min(own_us), "us")
     table.row("  of it BPF program, per tick", min(bpf_ns) / 1000, "us")
@@ -87,8 +101,92 @@ def bench_sample(table, repeats):
     if "perf dwarf" in best:
         ratio = best["cprofd"] / best["perf dwarf"]
         table.row("ratio to perf dwarf", ratio, "", 0.2)
+        table.note(f"{min(shares):.0f} % of the ticks or more were of the workload: "
+                   "the others' BPF run time is in the figure too")
     else:
         table.note("perf is not installed: ./scripts/install-deps.sh bench")
+
+
+def mean_user_frames(profile):
+    return profile.total() and sum(
+        s.values[0] * len(s.user_frames) for s in profile.samples) / profile.total()
+
+
+def bench_frame(table, repeats):
+    """One more user frame: slope of the BPF run time of a sample between two depths."""
+    depths = (16, 80)
+    best, frames = {}, {}
+    for _ in range(repeats):
+        for depth in depths:
+            with busy("nofp_recurse", depth) as pids:
+                run = run_cprofd("--pid", ",".join(map(str, pids)), seconds=3, freq=HIGH_HZ)
+            best[depth] = min(best.get(depth, run.warm_ns_per_sample), run.warm_ns_per_sample)
+            frames[depth] = mean_user_frames(run.profile)
+    low, high = depths
+    table.header(f"A user frame without frame pointer in BPF, warm tables, {HIGH_HZ} Hz")
+    for depth in depths:
+        table.row(f"a sample of {frames[depth]:.1f} user frames", best[depth] / 1000, "us")
+    if frames[high] - frames[low] < 0.9 * (high - low):
+        raise RuntimeError(f"stacks are not as deep as they should be: {frames}")
+    slope = (best[high] - best[low]) / (frames[high] - frames[low])
+    table.row("one more user frame", slope, "ns", 100)
+
+
+def bench_rows(table, repeats):
+    """Rows from .eh_frame, one thread."""
+    program = BUILD / "tests" / "bench" / "unwind_rows"
+    library = next(iter(sorted(Path("/usr/lib").glob("*/libLLVM-14.so.1"))), None)
+    table.header("Unwind rows, one thread")
+    if library:
+        told = subprocess.run([program, "-r", str(max(repeats, 3)), library],
+                              stdout=subprocess.PIPE, text=True, check=True).stdout
+        rows, size_mb, took_ms, speed = re.search(
+            r" (\d+) rows .* ([\d.]+) MB +([\d.]+) ms +([\d.]+) rows/us", told).groups()
+        table.row(f"{library.name}: {rows} rows, {took_ms} ms", float(speed), "r/us", at_least=8)
+        table.row("  size of its table", float(size_mb), "MB")
+    else:
+        table.note("libLLVM-14.so.1 is not installed: ./scripts/install-deps.sh bench")
+    places = ["/usr/bin", f"/usr/lib/{platform.machine()}-linux-gnu"]
+    files = subprocess.run(["find", *places, "-type", "f"], stdout=subprocess.PIPE, check=True)
+    told = subprocess.run([program, "-q", "-r", str(max(repeats, 3))], input=files.stdout,
+                          stdout=subprocess.PIPE, check=True).stdout.decode()
+    with_rows = re.search(r"(\d+) with rows", told).group(1)
+    rows, size_mb = re.search(r", (\d+) rows .*? ([\d.]+) MB", told).groups()
+    took_ms, speed = re.search(r"^([\d.]+) ms, ([\d.]+) rows/us", told, re.M).groups()
+    table.row(f"{with_rows} files of {' '.join(places)}", float(speed), "r/us", at_least=8)
+    table.note(f"{rows} rows in {took_ms} ms, {size_mb} MB")
+
+
+def bench_first_stack(table, repeats):
+    """From exec of a program that nobody has seen until the kernel has the table of its code."""
+    took_ms = {}
+    directory = Path(tempfile.mkdtemp(prefix="cprofd-bench-"))
+    try:
+        for hz in (99, HIGH_HZ):
+            with Started("--cpu", "0", "-F", hz, "-o", directory / "cpu.pb.gz") as profiler:
+                profiler.wait_attached()
+                time.sleep(1)  # what else runs has its tables by now
+                watch = TableWatch(maps_of(BPFTOOL, profiler.pid))
+                took_ms[hz] = [first_stack_ms(watch, directory) for _ in range(repeats)]
+                watch.close()
+                profiler.interrupt()
+                profiler.finish()
+    finally:
+        shutil.rmtree(directory)
+    table.header("From exec of a never-seen program until the kernel walks it by its table")
+    for hz, values in took_ms.items():
+        table.row(f"at {hz} Hz (seen by polling the maps)", min(values), "ms")
+    table.note("until then its stacks are copied, as far as the budget for copies goes, and walked outside it")
+
+
+def first_stack_ms(watch, directory):
+    """A copy of its own for each: neither file nor build-id has been seen."""
+    with tempfile.TemporaryDirectory(dir=directory) as own:
+        program = never_seen(WORKLOADS / "nofp_deep", Path(own) / "never_seen")
+        start_s = time.monotonic()
+        with Workload(program, "30", "1") as workload:
+            address = code_address(workload.pid, program)
+            return (watch.wait(workload.pid, address) - start_s) * 1000
 
 
 def bench_start(table, repeats):
@@ -131,14 +229,24 @@ def bench_busy(table, repeats):
 
 
 def bench_memory(table, _repeats):
-    """Peak resident memory of both processes."""
-    with Workload("many", "200"), two_busy_processes():
-        runs = {hz: run_cprofd(seconds=10, freq=hz, with_bpf=False) for hz in (99, HIGH_HZ)}
-    table.header("Peak RSS, whole host, 200 processes alive, 10 s (mapped rings included)")
+    """Peak resident memory of both processes, and what the kernel holds for them."""
+    with Workload("many", "200"), two_busy_processes("nofp_deep"):
+        runs = {hz: run_cprofd(seconds=10, freq=hz, with_bpf=False, with_maps=True)
+                for hz in (99, HIGH_HZ)}
+    table.header("Memory, whole host, 200 processes alive, 10 s")
     for hz, run in runs.items():
+        if not run.own_mb or not run.maps:
+            raise RuntimeError("the collector's memory was not seen")
+        table.row(f"collector's peak RSS without mapped BPF maps, {hz} Hz", run.own_mb, "MB", 40)
         for process, peak in run.rss_mb.items():
-            budget = 40 if process == "collector" else None
-            table.row(f"{process} at {hz} Hz", peak, "MB", budget)
+            table.row(f"  {process}'s peak RSS, all of it", peak, "MB")
+    maps = runs[HIGH_HZ].maps
+    row_tables = [m for name, m in maps.items() if name in ("unwind_leaf", "unwind_block")]
+    rows_mb = sum(m["max_entries"] * m["bytes_value"] for m in row_tables) / 2**20
+    total_mb = sum(m["bytes_memlock"] for m in maps.values()) / 2**20
+    table.row(f"{len(maps)} BPF maps", total_mb, "MB", 32 + 24)
+    table.row("  of them row tables (--unwind-memory)", rows_mb, "MB", 32)
+    table.row("  all others", total_mb - rows_mb, "MB", 24)
 
 
 def bench_highest_rate(table, _repeats, seconds=60):
@@ -156,7 +264,10 @@ def bench_highest_rate(table, _repeats, seconds=60):
 
 
 SECTIONS = {
+    "frame": bench_frame,
     "sample": bench_sample,
+    "rows": bench_rows,
+    "first": bench_first_stack,
     "start": bench_start,
     "end": bench_end,
     "busy": bench_busy,

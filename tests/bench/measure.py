@@ -15,6 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration"))
 import pprof_reader  # noqa: E402
+from kernel_maps import ids_of, mapped_kb, maps_of  # noqa: E402
 from harness import CPROFD, Workload, check_accounting, counters_of, drops_of  # noqa: E402,F401
 
 BPFTOOL = shutil.which("bpftool", path=os.environ["PATH"] + ":/usr/sbin")
@@ -30,7 +31,10 @@ class Cost:
     cpu_s: float  # user + system time of all its processes
     bpf_s: float = 0.0  # run time of its BPF programs
     bpf_ns_per_run: float = 0.0
+    warm_ns_per_sample: float = 0.0  # the same, of a sample, without the first half second
     rss_mb: dict = field(default_factory=dict)  # process → peak
+    own_mb: float = 0.0  # peak of the collector, without the BPF maps it has mapped
+    maps: dict = field(default_factory=dict)  # name → what bpftool tells
     told: dict = field(default_factory=dict)  # what cprofd -v prints about itself, in ms and MB
     profile: object = None
 
@@ -64,17 +68,6 @@ def bpf_programs():
     return {p["id"]: (p.get("run_time_ns", 0), p.get("run_cnt", 0)) for p in json.loads(listing)}
 
 
-def programs_of(pid):
-    """Ids of the BPF programs a process has open."""
-    found = set()
-    for fd in Path(f"/proc/{pid}/fdinfo").glob("*"):
-        try:
-            found.update(int(n) for n in re.findall(r"^prog_id:\s+(\d+)", fd.read_text(), re.M))
-        except OSError:
-            continue  # closed meanwhile
-    return found
-
-
 def peak_mb(pid):
     try:
         status = Path(f"/proc/{pid}/status").read_text(errors="replace")
@@ -94,10 +87,11 @@ def children_of(pid):
 class Watcher(threading.Thread):
     """Reads what is gone when the profiler has ended: its BPF programs, its peak memory."""
 
-    def __init__(self, pid, with_bpf):
+    def __init__(self, pid, with_bpf, with_maps):
         super().__init__()
-        self.pid, self.with_bpf = pid, with_bpf
-        self.bpf, self.rss = (0, 0), {}
+        self.pid, self.with_bpf, self.with_maps = pid, with_bpf, with_maps
+        self.first_bpf = self.bpf = (0, 0)
+        self.rss, self.own_mb, self.maps = {}, 0.0, {}
         self.done = threading.Event()
 
     def run(self):
@@ -107,6 +101,8 @@ class Watcher(threading.Thread):
             self.watch_memory()
             if self.with_bpf and rounds % 25 == 0:
                 self.watch_bpf()
+            if self.with_maps and rounds % 10 == 0:
+                self.watch_maps()
 
     def watch_memory(self):
         for name, pid in [("collector", self.pid)] + [("worker", c) for c in children_of(self.pid)]:
@@ -115,13 +111,26 @@ class Watcher(threading.Thread):
                 self.rss[name] = max(self.rss.get(name, 0), peak)
 
     def watch_bpf(self):
-        programs, ours = bpf_programs(), programs_of(self.pid)
+        programs, ours = bpf_programs(), ids_of(self.pid, "prog")
         now = tuple(sum(programs[p][i] for p in ours if p in programs) for i in (0, 1))
         if now[1] >= self.bpf[1]:
             self.bpf = now
+        if not self.first_bpf[1]:
+            self.first_bpf = now
+
+    def watch_maps(self):
+        try:
+            self.own_mb = max(self.own_mb, mapped_kb(self.pid)[0] / 1024)
+        except OSError:
+            return  # ended meanwhile
+        self.maps = maps_of(BPFTOOL, self.pid) or self.maps
+
+    def warm_ns_per_run(self):
+        run_ns, runs = (last - first for last, first in zip(self.bpf, self.first_bpf))
+        return run_ns / runs if runs else 0.0
 
 
-def run_cprofd(*args, seconds, freq, with_bpf=True):
+def run_cprofd(*args, seconds, freq, with_bpf=True, with_maps=False):
     """One window; accounting is checked as everywhere."""
     directory = Path(tempfile.mkdtemp(prefix="cprofd-bench-"))
     try:
@@ -130,7 +139,7 @@ def run_cprofd(*args, seconds, freq, with_bpf=True):
         popen = subprocess.Popen(
             [str(a) for a in argv], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )
-        watcher = Watcher(popen.pid, with_bpf)
+        watcher = Watcher(popen.pid, with_bpf, with_maps)
         watcher.start()
         told = popen.stderr.read()
         cpu_s = wait_for(popen)
@@ -150,7 +159,11 @@ def run_cprofd(*args, seconds, freq, with_bpf=True):
         cpu_s=cpu_s,
         bpf_s=per_run * counters["fired"] / 1e9,
         bpf_ns_per_run=per_run,
+        warm_ns_per_sample=(
+            watcher.warm_ns_per_run() * counters["fired"] / max(counters["aggregated"], 1)),
         rss_mb=watcher.rss,
+        own_mb=watcher.own_mb,
+        maps=watcher.maps,
         told=numbers_told(told),
         profile=profile,
     )
@@ -195,9 +208,13 @@ def run_perf(call_graph, pids, *, seconds, freq):
 
 
 @contextmanager
-def two_busy_processes():
-    """Both with stacks of twenty frames; yields their pids."""
-    cpus = os.sysconf("SC_NPROCESSORS_ONLN")
-    with Workload("deep", "3600", str(cpus)) as deep:
+def busy(name, *args):
+    """A workload that forks one process per CPU; yields their pids."""
+    with Workload(name, *map(str, args), str(os.sysconf("SC_NPROCESSORS_ONLN"))) as workload:
         time.sleep(0.2)
-        yield [deep.pid, *children_of(deep.pid)]
+        yield [workload.pid, *children_of(workload.pid)]
+
+
+def two_busy_processes(name="deep"):
+    """Stacks of twenty frames: deep has frame pointers, nofp_deep none."""
+    return busy(name, "3600")

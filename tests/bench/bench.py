@@ -21,8 +21,11 @@ from kernel_maps import TableWatch, code_address, maps_of, never_seen
 from measure import (
     BPF_STATS,
     BPFTOOL,
+    BUILD,
     CPROFD,
     PERF,
+    WORKLOADS,
+    Started,
     Workload,
     bpf_stats,
     busy,
@@ -32,7 +35,6 @@ from measure import (
     run_perf,
     two_busy_processes,
 )
-from harness import BUILD, WORKLOADS, Started
 
 LOW_HZ, HIGH_HZ = 999, 4999
 
@@ -90,7 +92,8 @@ def bench_sample(table, repeats):
                     shares.append(100 * high.samples / counters_of(high.profile)["fired"])
                     own_us.append((high.cpu_s - low.cpu_s) / (high.samples - low.samples) * 1e6)
     best = {name: min(values) for name, values in slopes.items()}
-    table.header(f"One more sample, 20 frames without frame pointers: slope between {LOW_HZ} and {HIGH_HZ} Hz")
+    table.header("One more sample, 20 frames without frame pointers: slope between "
+                 f"{LOW_HZ} and {HIGH_HZ} Hz")
     table.row("cprofd, own CPU + BPF run time", best["cprofd"], "us", 3.5)
     table.row("  of it own CPU (collector and worker)", min(own_us), "us")
     table.row("  of it BPF program, per tick", min(bpf_ns) / 1000, "us")
@@ -101,10 +104,10 @@ def bench_sample(table, repeats):
     if "perf dwarf" in best:
         ratio = best["cprofd"] / best["perf dwarf"]
         table.row("ratio to perf dwarf", ratio, "", 0.2)
-        table.note(f"{min(shares):.0f} % of the ticks or more were of the workload: "
-                   "the others' BPF run time is in the figure too")
     else:
         table.note("perf is not installed: ./scripts/install-deps.sh bench")
+    table.note(f"at least {min(shares):.0f} % of the ticks hit the workload: the BPF run time of "
+               "the others is in its figure too")
 
 
 def mean_user_frames(profile):
@@ -176,7 +179,7 @@ def bench_first_stack(table, repeats):
     table.header("From exec of a never-seen program until the kernel walks it by its table")
     for hz, values in took_ms.items():
         table.row(f"at {hz} Hz (seen by polling the maps)", min(values), "ms")
-    table.note("until then its stacks are copied, as far as the budget for copies goes, and walked outside it")
+    table.note("until then its stacks are copied, as far as the budget goes, and walked outside it")
 
 
 def first_stack_ms(watch, directory):

@@ -16,7 +16,16 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration"))
 import pprof_reader  # noqa: E402
 from kernel_maps import ids_of, mapped_kb, maps_of  # noqa: E402
-from harness import CPROFD, Workload, check_accounting, counters_of, drops_of  # noqa: E402,F401
+from harness import (  # noqa: E402,F401
+    BUILD,
+    CPROFD,
+    WORKLOADS,
+    Started,
+    Workload,
+    check_accounting,
+    counters_of,
+    drops_of,
+)
 
 BPFTOOL = shutil.which("bpftool", path=os.environ["PATH"] + ":/usr/sbin")
 PERF = shutil.which("perf")

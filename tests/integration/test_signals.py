@@ -103,11 +103,16 @@ def test_closed_standard_descriptors(tmp_path):
     check_accounting(pprof_reader.read(tmp_path / "cpu.pb.gz"))
 
 
-def test_share_of_cut_stacks_is_the_profiles(tmp_path):
+def test_share_of_complete_stacks_is_the_profiles(tmp_path):
     path = tmp_path / "cpu.pb.gz"
-    with Workload("burn") as burn:
-        result = cprofd("--pid", burn.pid, "--cpu", "1s", "-F", "999", "-o", path)
+    result = cprofd("--cpu", "1s", "-F", "999", "-o", path, "--", "sh", "-c", "ls -R /usr/share/doc")
+    assert result.status == 0
     profile = pprof_reader.read(path)
-    share = profile.share(lambda s: any(n.startswith("[truncated: ") for n in s.names))
-    said = [line for line in result.err_lines if "cut short" in line]
-    assert len(said) == 1 and f"{share:.1f} %" in said[0], (share, result.err)
+
+    def cut(sample):
+        return any(n.startswith("[truncated: ") or n == "[unknown]" for n in sample.names)
+
+    stacks = profile.total(lambda s: cut(s) or (s.frames and not s.frames[-1].is_kernel))
+    share = 100 - 100 * profile.total(cut) / stacks
+    said = [line for line in result.err_lines if "user stacks are complete" in line]
+    assert len(said) == 1 and f"{share:.2f} % of {stacks} " in said[0], (share, stacks, result.err)

@@ -7,6 +7,7 @@
 #include "session/pipeline.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/utsname.h>
@@ -14,6 +15,7 @@
 #include "base/array.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "profile/completeness.h"
 #include "session/naming.h"
 #include "session/outcome.h"
 
@@ -437,6 +439,25 @@ static void sum_profiled(struct kind_run *run)
 		run->account.profiled += (uint64_t)run->profile->samples[i].values[0];
 }
 
+/* "#stacks cpu complete=… cut=… unknown=…", and how the walks ended. */
+static int add_stacks_comment(struct kind_run *run)
+{
+	_cleanup_(completeness__done) struct completeness c = { 0 };
+	_cleanup_buf_ struct buf text = BUF_INIT;
+	size_t i;
+	int err;
+
+	err = completeness__compute(&c, run->profile);
+	if (err)
+		return err;
+	buf__printf(&text, "#stacks %s complete=%" PRId64 " cut=%" PRId64 " unknown=%" PRId64,
+		    run->probe->name, c.complete, c.cut, c.unknown);
+	for (i = UNWIND_END + 1; i < UNWIND_OUTCOME_CNT; i++)
+		if (run->outcomes[i])
+			buf__printf(&text, " %s=%" PRIu64, outcome__name(i), run->outcomes[i]);
+	return buf__error(&text) ?: profile__add_comment(run->profile, text.data);
+}
+
 static int add_comments(const struct pipeline *p, struct kind_run *run)
 {
 	_cleanup_buf_ struct buf text = BUF_INIT;
@@ -461,7 +482,8 @@ static int add_comments(const struct pipeline *p, struct kind_run *run)
 	buf__clear(&text);
 	buf__printf(&text, "#%s ", run->probe->name);
 	accounting__print(&run->account, &text);
-	return err ?: buf__error(&text) ?: profile__add_comment(run->profile, text.data);
+	err = err ?: buf__error(&text) ?: profile__add_comment(run->profile, text.data);
+	return err ?: add_stacks_comment(run);
 }
 
 int pipeline__finish(struct pipeline *p, struct kind_run *run)

@@ -9,7 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from harness import WORKLOADS, Workload, counters_of, drops_of, record, record_beside, which
+from harness import (
+    WORKLOADS,
+    Workload,
+    cprof,
+    counters_of,
+    drops_of,
+    record,
+    record_beside,
+    which,
+)
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "workloads"
 
@@ -163,6 +172,26 @@ def test_lazy_binding(tmp_path, record_property):
             assert modules == {"ld-linux-x86-64.so.2"}, path_of(sample)
 
 
+def test_what_is_said_is_what_is_there(tmp_path):
+    """The summary, -v and cprof info count as the profile does."""
+    with Workload("nofp_plt", "lazy") as workload:
+        profile = record(tmp_path, "--pid", workload.pid, "-v", seconds=1)
+    base = profile.total(has_user_stack)
+    complete = profile.total(is_complete)
+    reasons = reasons_of(profile)
+    assert 0 < complete < base, "some of both"
+    share = f"{100.0 * complete / base:.2f} %"
+    assert f"{share} of {base} user stacks are complete" in profile.stderr, (share, profile.stderr)
+    assert f" stack.complete={complete} " in profile.stderr
+    for root, cnt in reasons.items():
+        name = re.fullmatch(r"\[truncated: (\w+)\]", root).group(1)
+        assert f" stack.{name}={cnt} " in profile.stderr
+        loader = "/ld-linux-x86-64.so.2"
+        assert re.search(rf"{cnt} {re.escape(root)} in \S+{re.escape(loader)}\n", profile.stderr)
+    told = cprof("info", tmp_path / "cpu.pb.gz").text
+    assert re.search(rf"complete +{complete} \({re.escape(share)}\)", told), told
+
+
 def test_vdso_reaches_main(tmp_path, record_property):
     profile, _ = profiled(tmp_path, "nofp_vdso")
     check_complete(record_property, profile)
@@ -245,8 +274,9 @@ def test_32_bit_program(tmp_path):
             pytest.skip("this kernel runs no 32-bit programs")
         raise
     with workload:
-        profile = record(tmp_path, "--pid", workload.pid, seconds=1)
+        profile = record(tmp_path, "--pid", workload.pid, "-v", seconds=1)
     assert profile.total() >= 100
+    assert f" stack.compat={profile.total()} " in profile.stderr
     for sample in profile.samples:
         assert sample.frames[-1].name == "[truncated: compat]"
         assert len(sample.user_frames) == 1, sample.names

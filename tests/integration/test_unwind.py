@@ -145,7 +145,9 @@ def test_handler_on_alternate_stack(tmp_path, record_property):
     profile, workload = profiled(tmp_path, "nofp_handler", "alternate")
     check_complete(record_property, profile, first_rounds=FIRST_ROUNDS)
     check_expected(profile, workload)
-    assert profile.share(lambda s: "burn_in_handler" in s.names) >= 20
+    handler = [s for s in profile.samples if "burn_in_handler" in s.names and is_complete(s)]
+    below = sum(s.values[0] for s in handler if "interrupted" in s.names)
+    assert below >= 100, "signals come while interrupted() runs"
 
 
 def test_cpp_exceptions(tmp_path, record_property):
@@ -285,7 +287,7 @@ def test_32_bit_program(tmp_path):
 
 def test_storm_of_short_processes(tmp_path, record_property):
     """Never seen before, gone after 5 ms: every sample is delivered, nearly all are whole."""
-    command = [WORKLOADS / "nofp_storm", "3"]
+    command = [WORKLOADS / "nofp_storm", "4", "5"]
     profile = record(tmp_path, seconds=0, command=command)
     counters = counters_of(profile)
     assert sum(drops_of(counters).values()) == 0, counters
@@ -300,7 +302,7 @@ def test_storm_of_short_processes(tmp_path, record_property):
     base = profile.total(lambda s: has_user_stack(s) and is_child(s))
     share = 100.0 * profile.total(lambda s: is_child(s) and is_complete(s)) / base
     record_property("complete", round(share, 2))
-    print(f"{share:.2f} % of {base} in {children} processes complete")
+    print(f"{share:.2f} % of {base} in {children} complete, rest: {reasons_of(profile)}")
     assert share >= 99.0, f"{share:.2f} %: {reasons_of(profile)}"
     spinning = lambda s: is_child(s) and is_complete(s) and "storm_spin" in s.names  # noqa: E731
     assert profile.share(lambda s: leads(path_of(s), ["_start", "main"]), spinning) == 100.0

@@ -59,7 +59,7 @@ int main(int argc, char **argv)
 	}
 	if (sigaction(SIGALRM, &action, NULL) || setitimer(ITIMER_REAL, &period, NULL))
 		return 1;
-	puts("expect path main interrupted on_alarm burn_in_handler");
+	puts("expect path main on_alarm burn_in_handler");
 	puts("expect path main interrupted step_once");
 	say_ready();
 	while (now_s() < end_s)

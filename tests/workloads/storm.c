@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Starts one short-lived process after the other, two at a time: fork, exec of storm_child beside
- * this program, which burns 1 to 5 ms. At the end: "ran N children CPU_MS ms".
- * storm SECONDS
+ * this program, which burns 1 to 5 ms or as many as asked for. At the end: "ran N children CPU_MS
+ * ms".
+ * storm SECONDS [MS]
  */
 #include <limits.h>
 #include <string.h>
@@ -26,7 +27,7 @@ static void start_child(const char *path, unsigned int ms)
 int main(int argc, char **argv)
 {
 	double end_s = now_s() + seconds_arg(argc, argv, 1);
-	unsigned int children = 0, running = 0;
+	unsigned int children = 0, running = 0, ms = argc > 2 ? (unsigned int)atoi(argv[2]) : 0;
 	char path[PATH_MAX + 16];
 	struct rusage ru;
 	int status;
@@ -41,7 +42,7 @@ int main(int argc, char **argv)
 	say_ready();
 	while (now_s() < end_s) {
 		for (; running < PARALLEL; running++, children++)
-			start_child(path, 1 + children % 5);
+			start_child(path, ms ? ms : 1 + children % 5);
 		if (wait(&status) > 0)
 			running--;
 		if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)

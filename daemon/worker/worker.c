@@ -147,6 +147,8 @@ static int ask(struct worker *w, const struct lookup *l, size_t first, size_t cn
 
 	for (int attempt = 0; attempt < 2 && clean; attempt++) {
 		err = worker_process__start(w);
+		if (err == -ECONNRESET && !attempt)
+			continue; /* killed before it could say hello */
 		if (err)
 			return err;
 		w->stats.requests++;

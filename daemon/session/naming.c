@@ -334,6 +334,15 @@ static void hide_addresses(struct profile *p, const struct batch *b)
 		p->locations[b->locations[i] - 1].address = 0;
 }
 
+/* A profile without names is worth more than none: the reply says that nothing was read. */
+static void note_no_worker(struct naming_stats *stats, int err)
+{
+	if (err && !stats->no_worker++)
+		log_warn("the worker that reads symbol tables cannot be started: %s, ignoring: "
+			 "names will be missing",
+			 strerror(-err));
+}
+
 static int resolve_kernel(struct naming_stats *stats, struct profile *p, uint32_t provisional,
 			  const struct batch *b, struct symbolizer *symbolizer)
 {
@@ -341,9 +350,7 @@ static int resolve_kernel(struct naming_stats *stats, struct profile *p, uint32_
 	_cleanup_free_ uint32_t *ids = NULL;
 	int err;
 
-	err = symbolizer__kernel(symbolizer, b->addresses, b->cnt, &reply);
-	if (err)
-		return err;
+	note_no_worker(stats, symbolizer__kernel(symbolizer, b->addresses, b->cnt, &reply));
 	stats->status[reply.status]++;
 	if (!reply.symbols_cnt)
 		hide_addresses(p, b);
@@ -423,9 +430,8 @@ static int resolve_module(struct naming_stats *stats, struct profile *p,
 		stats->without_file += pm->module->kind == MODULE_FILE;
 		return 0;
 	}
-	err = symbolizer__module(symbolizer, pm->module, b->addresses, b->cnt, &reply);
-	if (err)
-		return err;
+	note_no_worker(stats,
+		       symbolizer__module(symbolizer, pm->module, b->addresses, b->cnt, &reply));
 	if (reply.status != PARSE_OK)
 		log_debug("'%s': symbols: %s", pm->module->path ?: "",
 			  parse_status__name(reply.status));

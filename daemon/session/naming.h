@@ -21,6 +21,7 @@ struct provisional_mapping {
 struct naming_stats {
 	uint64_t status[PARSE_STATUS_CNT]; /* of those looked up */
 	uint64_t without_file;             /* not to be had: process/ counts why */
+	uint64_t no_worker;                /* look-ups without a worker: it could not be started */
 	uint64_t replaced; /* another build-id than what had been mapped: not used */
 };
 

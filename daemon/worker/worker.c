@@ -143,6 +143,8 @@ int worker__ask(struct worker *w, const struct worker_question *question,
 
 	for (int attempt = 0; attempt < 2 && clean; attempt++) {
 		err = worker_process__start(w);
+		if (err == -ECONNRESET && !attempt)
+			continue; /* killed before it could say hello */
 		if (err)
 			return err;
 		w->stats.requests++;

@@ -89,13 +89,12 @@ def cgroup2_mount():
 
 
 @pytest.fixture
-def cgroup(tmp_path):
+def cgroup(tmp_path_factory):
     """A new cgroup (v2) with a child cgroup "inner"."""
     root = cgroup2_mount()
     own_mount = None
     if root is None:
-        own_mount = root = tmp_path / "cgroup2"
-        root.mkdir()
+        own_mount = root = tmp_path_factory.mktemp("cgroup2")
         if subprocess.run(["mount", "-t", "cgroup2", "none", root], check=False).returncode:
             pytest.skip("no cgroup v2 hierarchy and none can be mounted")
     path = root / f"cprofd test:{os.getpid()}"

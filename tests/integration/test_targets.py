@@ -22,15 +22,15 @@ from test_processes import record_beside
 import pprof_reader
 
 
-def pids_named(comm):
-    found = []
+def runs_in_group_of(running, comm):
+    """Whether a process of that name is in cprofd's process group: not just any such process."""
     for entry in Path("/proc").glob("[0-9]*"):
         try:
-            if comm_of(entry.name) == comm:
-                found.append(int(entry.name))
+            if comm_of(entry.name) == comm and os.getpgid(int(entry.name)) == running.pid:
+                return True
         except OSError:
             continue  # ended meanwhile
-    return found
+    return False
 
 
 def pids_in(profile):
@@ -232,7 +232,7 @@ def test_interrupt_reaches_command(tmp_path):
     path = tmp_path / "cpu.pb.gz"
     with Started("--cpu", "0", "-o", path, "--", WORKLOADS / "burn", "60") as running:
         running.wait_attached()
-        wait_until(lambda: pids_named(b"burn"), what="COMMAND runs")
+        wait_until(lambda: runs_in_group_of(running, b"burn"), what="COMMAND runs")
         running.interrupt()
         result = running.finish()
     assert result.status == 128 + signal.SIGINT
@@ -245,7 +245,7 @@ def test_second_interrupt_aborts(tmp_path):
     script = "trap '' INT; sleep 60"
     with Started("--cpu", "0", "-o", path, "--", "sh", "-c", script) as running:
         running.wait_attached()
-        wait_until(lambda: pids_named(b"sleep"), what="COMMAND runs")
+        wait_until(lambda: runs_in_group_of(running, b"sleep"), what="COMMAND runs")
         running.interrupt()
         wait_until(path.exists, what="the profile is written")
         assert running.popen.poll() is None, "COMMAND runs on"

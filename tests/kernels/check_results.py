@@ -132,9 +132,11 @@ def check_doctors(judge, results, series):
 
 
 def check_complete(judge, run):
-    """Processes start and end in COMMAND, and on a host anything runs: there one more may miss."""
+    """Elsewhere than on one process, others start and end within a few hundred samples (busybox, whose
+    assembly has no call frame information, cprofd itself while it starts): 2 % of them may miss."""
     misses = run.samples() - run.samples(is_complete)
-    allowed = max(1, run.samples() * (100 - COMPLETE_PERCENT) / 100)
+    share = 100 - COMPLETE_PERCENT if run.name == "pid" else 2
+    allowed = max(1, run.samples() * share / 100)
     judge.expect(misses <= allowed, run, f"{misses} of {run.samples()} stacks are cut short")
 
 

@@ -55,6 +55,9 @@ static __always_inline void take_user_stack(struct bpf_perf_event_data *ctx, str
 	} else if (BPF_CORE_READ(task, flags) & (PF_KTHREAD | PF_IO_WORKER | PF_USER_WORKER)) {
 		s->event.header.outcome = UNWIND_KERNEL_THREAD;
 		return;
+	} else if (!BPF_CORE_READ(task, mm)) {
+		s->event.header.outcome = UNWIND_NO_STACK;
+		return;
 	} else {
 		cs = compat__regs_of_task(task, w->regs);
 	}

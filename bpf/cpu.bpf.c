@@ -55,9 +55,6 @@ static __always_inline void take_user_stack(struct bpf_perf_event_data *ctx, str
 	} else if (BPF_CORE_READ(task, flags) & (PF_KTHREAD | PF_IO_WORKER | PF_USER_WORKER)) {
 		s->event.header.outcome = UNWIND_KERNEL_THREAD;
 		return;
-	} else if (!BPF_CORE_READ(task, mm)) {
-		s->event.header.outcome = UNWIND_NO_STACK;
-		return;
 	} else {
 		cs = compat__regs_of_task(task, w->regs);
 	}
@@ -68,6 +65,10 @@ static __always_inline void take_user_stack(struct bpf_perf_event_data *ctx, str
 	}
 	if (cs != X86_USER_CS) {
 		keep_top_only(&s->event, w->regs[UNWIND_REG_RA], UNWIND_COMPAT);
+		return;
+	}
+	if (!in_user_mode && !compat__has_stack(task, w->regs[UNWIND_REG_SP])) {
+		s->event.header.outcome = UNWIND_NO_STACK;
 		return;
 	}
 	s->event.header.outcome = UNWIND_COLD;

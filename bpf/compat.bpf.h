@@ -78,4 +78,18 @@ static __always_inline u16 compat__regs_of_task(struct task_struct *task, u64 *r
 	return (u16)BPF_CORE_READ(saved, cs);
 }
 
+/* False for a task in the kernel whose user stack is gone: the last part of an exit, and execve
+ * between the old address space and the registers of the new program. */
+static __always_inline bool compat__has_stack(struct task_struct *task, u64 sp)
+{
+	u64 word;
+
+	if (!BPF_CORE_READ(task, mm))
+		return false;
+	if (!bpf_core_field_exists(task->in_execve) ||
+	    !BPF_CORE_READ_BITFIELD_PROBED(task, in_execve))
+		return true;
+	return !bpf_probe_read_user(&word, sizeof(word), (void *)sp);
+}
+
 #endif

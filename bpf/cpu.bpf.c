@@ -67,6 +67,10 @@ static __always_inline void take_user_stack(struct bpf_perf_event_data *ctx, str
 		keep_top_only(&s->event, w->regs[UNWIND_REG_RA], UNWIND_COMPAT);
 		return;
 	}
+	if (!in_user_mode && !compat__has_stack(task, w->regs[UNWIND_REG_SP])) {
+		s->event.header.outcome = UNWIND_NO_STACK;
+		return;
+	}
 	s->event.header.outcome = UNWIND_COLD;
 	if (!unwind__find_process(w, &s->event.header))
 		return;

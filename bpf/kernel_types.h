@@ -21,6 +21,8 @@ struct task_struct {
 	int tgid;
 	unsigned int flags;
 	void *stack;
+	struct mm_struct *mm; /* NULL behind exit_mm() */
+	unsigned int in_execve : 1;
 	u32 self_exec_id;
 	u64 start_boottime; /* since 5.5; real_start_time before */
 	struct task_struct *group_leader;

@@ -59,7 +59,7 @@ enum unwind_outcome {
 	UNWIND_TABLE_CHANGED = 11, /* tables were replaced during the walk */
 	UNWIND_NO_TABLE = 12,      /* cold, and over the limit of stack copies */
 	UNWIND_COLD = 13,          /* not walked in the kernel: struct cold_event */
-	UNWIND_NO_STACK = 14,      /* inside execve: the old stack is gone, the new one not begun */
+	UNWIND_NO_STACK = 14,      /* inside execve or exit: the stack is gone */
 	UNWIND_OUTCOME_CNT = 16,
 };
 

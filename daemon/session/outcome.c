@@ -24,7 +24,7 @@ static const struct {
 	[UNWIND_NOT_CODE] = { "not_code", "[truncated: not_code]" },
 	[UNWIND_TABLE_CHANGED] = { "table_changed", "[truncated: table_changed]" },
 	[UNWIND_NO_TABLE] = { "no_table", "[truncated: no_table]" },
-	[UNWIND_NO_STACK] = { "in_execve", NULL },
+	[UNWIND_NO_STACK] = { "no_stack", NULL },
 	[UNWIND_COLD] = { "cold", "[truncated: no_table]" },
 };
 

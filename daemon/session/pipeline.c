@@ -155,8 +155,6 @@ static int push_user_stack(struct pipeline *p, struct stack *stack, struct kind_
 	uint32_t i;
 	int err = 0;
 
-	if (s->regs && s->kernel_cnt && !s->stack_bytes)
-		outcome = UNWIND_NO_STACK;
 	if (outcome == UNWIND_KERNEL_THREAD || outcome == UNWIND_NO_STACK) {
 		run->outcomes[outcome]++;
 		return 0;

@@ -304,6 +304,12 @@ def test_storm_of_short_processes(tmp_path, record_property):
     record_property("complete", round(share, 2))
     print(f"{share:.2f} % of {base} in {children} complete, rest: {reasons_of(profile)}")
     assert share >= 99.0, f"{share:.2f} %: {reasons_of(profile)}"
+    # Whoever has no stack is about to leave it, or has not got it yet.
+    moving = profile.share(
+        lambda s: any(re.search("exit|exec|fork", name) for name in s.names),
+        lambda s: is_child(s) and not has_user_stack(s),
+    )
+    assert moving >= 95.0
     spinning = lambda s: is_child(s) and is_complete(s) and "storm_spin" in s.names  # noqa: E731
     assert profile.share(lambda s: leads(path_of(s), ["_start", "main"]), spinning) == 100.0
 

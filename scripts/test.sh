@@ -113,7 +113,7 @@ run_integration_tests()
 	local out=$1 log status=0
 
 	log=$(mktemp)
-	CPROFD_BUILD=$out CPROFD_NPM=$PWD/build/npm /usr/bin/python3 -m pytest -p no:cacheprovider \
+	CPROFD_BUILD=$PWD/$out CPROFD_NPM=$PWD/build/npm /usr/bin/python3 -m pytest -p no:cacheprovider \
 		-ra --durations=10 tests/integration 2>&1 | tee "$log" || status=$?
 	tail -n 1 "$log" > "$log.last"
 	local fail
@@ -197,11 +197,11 @@ export UBSAN_OPTIONS=print_stacktrace=1:exitcode=99
 
 build all
 run_lint
-run_suite "$PWD/build"
+run_suite build
 run_kernels
 echo "== fuzz"
 run_check make --no-print-directory fuzz FUZZ_SECONDS=60 "FUZZ_ARGS=-verbosity=0"
 if [ "$with_san" -eq 1 ]; then
-	run_suite "$PWD/build/san" SAN=$SANITIZERS
+	run_suite build/san SAN=$SANITIZERS
 fi
 finish

@@ -219,7 +219,7 @@ def bench_end(table, repeats):
 
 
 def bench_busy(table, repeats):
-    """What it takes for good: the slope between a short and a long window, start and end excluded."""
+    """The slope between a short and a long window: start and end are excluded."""
     short_s, long_s = 2, 10
     shares = []
     with two_busy_processes():

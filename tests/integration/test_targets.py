@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Every TARGET: what is asked for is sampled, nothing else is."""
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -60,22 +61,31 @@ def test_others_are_filtered_in_the_kernel(tmp_path):
     assert counters["submitted"] < 1100
 
 
+def under_own_name(directory, workload):
+    """A copy whose name no other process of this host has."""
+    path = Path(directory) / f"{workload[:5]}{os.getpid()}"
+    shutil.copy(WORKLOADS / workload, path)
+    return path
+
+
 def test_comm(tmp_path):
-    with Workload("burn") as one, Workload("deep"):
+    program = under_own_name(tmp_path, "burn")
+    with Workload(program) as one, Workload("burn"):
 
         def start_another():
             time.sleep(1)
-            return Workload("burn")
+            return Workload(program)
 
-        profile, late = record_beside(tmp_path, start_another, "--comm", "burn")
+        profile, late = record_beside(tmp_path, start_another, "--comm", program.name)
         late.stop()
     assert pids_in(profile) == {one.pid, late.pid}
 
 
 def test_comm_is_that_of_the_leader(tmp_path):
     """Threads with other names belong to it."""
-    with Workload("threads") as threads:
-        profile = record(tmp_path, "--comm", "threads", seconds=1)
+    program = under_own_name(tmp_path, "threads")
+    with Workload(program) as threads:
+        profile = record(tmp_path, "--comm", program.name, seconds=1)
     assert {s.labels["thread"] for s in profile.samples} >= {"alpha", "beta", "gamma"}
     assert pids_in(profile) == {threads.pid}
 

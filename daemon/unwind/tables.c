@@ -384,8 +384,10 @@ const struct unwind_rule *tables__find(const struct tables *t, uint32_t file, ui
 	uint32_t first, next, row, cnt;
 	struct unwind_file *f;
 	const uint32_t *rows;
-	uint64_t block;
+	uint64_t block, entry;
 
+	/* Bounded as bpf/unwind.bpf.c is: a reader beside a change sees halves of two tables, and
+	 * must live to notice that the generation is another. */
 	if (file >= UNWIND_FILES_MAX)
 		return NULL;
 	f = &t->files[file];
@@ -393,8 +395,13 @@ const struct unwind_rule *tables__find(const struct tables *t, uint32_t file, ui
 	if (address < f->base || block >= f->block_cnt)
 		return NULL;
 	__atomic_store_n(&f->epoch, t->control->epoch, __ATOMIC_RELAXED);
-	first = t->block->words[f->first_block + block];
-	next = t->block->words[f->first_block + block + 1];
+	entry = f->first_block + block;
+	if (entry + 1 >= (uint64_t)t->block_pages * UNWIND_PAGE_WORDS)
+		return NULL;
+	first = t->block->words[entry];
+	next = t->block->words[entry + 1];
+	if (first >> UNWIND_LEAF_SHIFT >= t->leaf_pages)
+		return NULL;
 	rows = t->leaf[first >> UNWIND_LEAF_SHIFT].words;
 	row = first & (UNWIND_LEAF_ROWS - 1);
 	cnt = first >> UNWIND_LEAF_SHIFT == next >> UNWIND_LEAF_SHIFT ? next - first
@@ -402,11 +409,12 @@ const struct unwind_rule *tables__find(const struct tables *t, uint32_t file, ui
 	while (cnt > 1) {
 		uint32_t half = cnt / 2;
 
-		if (rows[row + half] <= key)
+		if (rows[(row + half) & (UNWIND_LEAF_ROWS - 1)] <= key)
 			row += half;
 		cnt -= half;
 	}
-	return &t->rules[UNWIND_ROW_RULE(rows[row])].rule;
+	first = UNWIND_ROW_RULE(rows[row & (UNWIND_LEAF_ROWS - 1)]);
+	return first < UNWIND_RULES_MAX ? &t->rules[first].rule : NULL;
 }
 
 void tables__stats(const struct tables *t, struct unwind_stats *ret)

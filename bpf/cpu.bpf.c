@@ -100,6 +100,22 @@ static __always_inline bool grant_copy(u32 tgid, u64 now_ns)
 	return b->used++ < COLD_COPIES_MAX;
 }
 
+/* Where a copy begins: at the stack pointer, but a frame that has just been made may lie in pages
+ * that nobody has touched yet. */
+static __always_inline u64 find_stack(u64 sp)
+{
+	u64 word, at = sp;
+	int i;
+
+#pragma unroll
+	for (i = 0; i < COLD_SKIPPED_MAX; i++) {
+		if (!bpf_probe_read_user(&word, sizeof(word), (void *)at))
+			return at;
+		at = (at | (COLD_CHUNK_BYTES - 1)) + 1;
+	}
+	return sp;
+}
+
 static __always_inline u32 copy_stack(struct cold_event *cold, u64 sp)
 {
 	u32 bytes = 0, chunk;
@@ -138,7 +154,7 @@ static __always_inline void submit_cold(struct bpf_perf_event_data *ctx, struct 
 {
 	u32 zero = 0;
 	struct cold_event *cold = bpf_map_lookup_elem(&cold_scratch, &zero);
-	u64 bytes;
+	u64 bytes, start;
 
 	if (!cold) {
 		counters__add(counters, COUNTER_DROPPED_SCRATCH_BUSY);
@@ -150,9 +166,10 @@ static __always_inline void submit_cold(struct bpf_perf_event_data *ctx, struct 
 	__builtin_memcpy(cold->regs, s->walk.regs, sizeof(cold->regs));
 	if (!in_user_mode)
 		cold->header.kernel_frames_cnt = take_kernel_stack(ctx, cold->kernel_frames);
-	cold->reserved = 0;
-	cold->stack_bytes = copy_stack(cold, cold->regs[UNWIND_REG_SP]);
-	cold->stack_bytes = copy_rest(cold, cold->regs[UNWIND_REG_SP], cold->stack_bytes);
+	start = find_stack(cold->regs[UNWIND_REG_SP]);
+	cold->skipped_bytes = start - cold->regs[UNWIND_REG_SP];
+	cold->stack_bytes = copy_stack(cold, start);
+	cold->stack_bytes = copy_rest(cold, start, cold->stack_bytes);
 	bytes = offsetof(struct cold_event, stack) + cold->stack_bytes;
 	if (bytes > sizeof(*cold))
 		bytes = sizeof(*cold);

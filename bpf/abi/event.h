@@ -99,13 +99,14 @@ _Static_assert(__builtin_offsetof(struct cpu_event, frames) == CPU_EVENT_HEADER_
 /* A sample whose user stack the kernel side has no tables for yet: what the same walk needs to be
  * done in user space. */
 #define COLD_STACK_BYTES 24576 /* with the rest of the record below 32 KiB: per-CPU maps' limit */
-#define COLD_CHUNK_BYTES 4096
+#define COLD_CHUNK_BYTES 4096  /* a page */
+#define COLD_SKIPPED_MAX 8     /* pages */
 
 struct cold_event {
 	struct cpu_event_header header; /* kind EVENT_CPU_COLD, user_frames_cnt 0 */
 	__u64 regs[UNWIND_REG_CNT + 1]; /* DWARF numbers; the last is the pc */
-	__u32 stack_bytes;              /* of stack[], from regs[UNWIND_REG_SP] on */
-	__u32 reserved;
+	__u32 stack_bytes;              /* of stack[] */
+	__u32 skipped_bytes;            /* from regs[UNWIND_REG_SP] on, before stack[] */
 	__u64 kernel_frames[MAX_KERNEL_FRAMES + 1];
 	__u8 stack[COLD_STACK_BYTES];
 };

@@ -171,6 +171,7 @@ static int decode_cold(const void *record, size_t size, struct sample *ret)
 
 	if (size < offsetof(struct cold_event, stack) || ev->stack_bytes > COLD_STACK_BYTES ||
 	    ev->header.size != offsetof(struct cold_event, stack) + ev->stack_bytes ||
+	    ev->skipped_bytes > COLD_SKIPPED_MAX * COLD_CHUNK_BYTES ||
 	    ev->header.kernel_frames_cnt > MAX_KERNEL_FRAMES || ev->header.user_frames_cnt ||
 	    ev->header.outcome != UNWIND_COLD)
 		return -EBADMSG;
@@ -179,6 +180,7 @@ static int decode_cold(const void *record, size_t size, struct sample *ret)
 	ret->regs = (const uint64_t *)ev->regs;
 	ret->stack = ev->stack;
 	ret->stack_bytes = ev->stack_bytes;
+	ret->skipped_bytes = ev->skipped_bytes;
 	return 0;
 }
 

@@ -28,8 +28,8 @@ struct sample {
 	/* Outcome UNWIND_COLD: user_cnt is 0, and this is what the walk needs. Borrowed likewise.
 	 */
 	const uint64_t *regs; /* UNWIND_REG_CNT + 1, DWARF numbers, the last is the pc */
-	const uint8_t *stack; /* from regs[UNWIND_REG_SP] on */
-	uint32_t stack_bytes;
+	const uint8_t *stack; /* from regs[UNWIND_REG_SP] + skipped_bytes on */
+	uint32_t stack_bytes, skipped_bytes;
 };
 
 #endif

@@ -136,6 +136,7 @@ static void walk_copy(struct pipeline *p, struct process *process, const struct 
 		.regs = s->regs,
 		.stack = s->stack,
 		.stack_bytes = s->stack_bytes,
+		.skipped_bytes = s->skipped_bytes,
 	};
 
 	*ret = *s;

@@ -78,7 +78,7 @@ size_t native_walk(const struct tables *t, const struct unwind_input *in,
 	struct unwind_context c = {
 		.regs = in->regs,
 		.bytes = in->stack,
-		.start = in->regs[UNWIND_REG_SP] - in->below_bytes,
+		.start = in->regs[UNWIND_REG_SP] - in->below_bytes + in->skipped_bytes,
 		.bytes_cnt = in->stack_bytes,
 	};
 	struct unwind_frame f = {

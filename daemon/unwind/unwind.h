@@ -39,9 +39,10 @@ struct unwind_input {
 	uint64_t start_ns;    /* boot time of the process's start, and */
 	uint32_t exec_id;     /* which of its images it is: key of its tables in the kernel */
 	const uint64_t *regs; /* UNWIND_REG_CNT + 1, DWARF numbers, the last is the pc */
-	const uint8_t *stack; /* from regs[UNWIND_REG_SP] - below_bytes on */
+	const uint8_t *stack; /* from regs[UNWIND_REG_SP] - below_bytes + skipped_bytes on */
 	size_t stack_bytes;
-	size_t below_bytes; /* of stack_bytes, lie below the stack pointer: the red zone */
+	size_t below_bytes;   /* of stack_bytes, lie below the stack pointer: the red zone */
+	size_t skipped_bytes; /* could not be read */
 };
 
 /*

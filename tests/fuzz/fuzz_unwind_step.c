@@ -296,6 +296,7 @@ static size_t walk_copy(const struct tables *t, const struct input *in, uint32_t
 		.stack = in->stack,
 		.stack_bytes = in->stack_bytes,
 		.below_bytes = in->below_bytes,
+		.skipped_bytes = in->faults >> 60 << 3,
 	};
 
 	return native_walk(t, &copy, find_code, &file, frames, in->frames_max, ret_outcome, NULL);

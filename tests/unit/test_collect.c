@@ -88,6 +88,7 @@ static size_t make_cold(uint32_t stack_bytes, uint16_t kernel_cnt)
 	cold.header.kernel_frames_cnt = kernel_cnt;
 	cold.header.outcome = UNWIND_COLD;
 	cold.stack_bytes = stack_bytes;
+	cold.skipped_bytes = 0x1000;
 	cold.regs[UNWIND_REG_SP] = 0x7000;
 	cold.stack[0] = 42;
 	return cold.header.size;
@@ -104,6 +105,7 @@ static void test_decodes_a_copy(void **state)
 	assert_int_equal(s.user_cnt, 0);
 	assert_int_equal(s.regs[UNWIND_REG_SP], 0x7000);
 	assert_int_equal(s.stack_bytes, 100);
+	assert_int_equal(s.skipped_bytes, 0x1000);
 	assert_int_equal(s.stack[0], 42);
 }
 
@@ -117,6 +119,9 @@ static void test_refuses_copies_that_lie(void **state)
 	assert_int_equal(probe_cpu.ops->decode(&cold, bytes, &s), -EBADMSG);
 	cold.stack_bytes = COLD_STACK_BYTES + 1;
 	assert_int_equal(probe_cpu.ops->decode(&cold, sizeof(cold), &s), -EBADMSG);
+	bytes = make_cold(0, 0);
+	cold.skipped_bytes = UINT32_MAX;
+	assert_int_equal(probe_cpu.ops->decode(&cold, bytes, &s), -EBADMSG);
 	bytes = make_cold(0, MAX_KERNEL_FRAMES + 1);
 	assert_int_equal(probe_cpu.ops->decode(&cold, bytes, &s), -EBADMSG);
 	bytes = make_cold(0, 0);

@@ -65,7 +65,7 @@ struct stack {
 	uint64_t words[WORDS];
 	uint64_t regs[UNWIND_REG_CNT + 1];
 	uint64_t frames[WORDS];
-	size_t frames_max, below_words;
+	size_t frames_max, below_words, skipped_words;
 	enum unwind_outcome outcome;
 	const struct module *stop;
 };
@@ -89,6 +89,7 @@ static size_t walk(struct stack *s, size_t words_cnt)
 		.stack = (const uint8_t *)s->words,
 		.stack_bytes = words_cnt * 8,
 		.below_bytes = s->below_words * 8,
+		.skipped_bytes = s->skipped_words * 8,
 	};
 
 	return native_walk(NULL, &in, find_code, NULL, s->frames, s->frames_max, &s->outcome,
@@ -179,6 +180,27 @@ static void test_beyond_the_copy(void **state)
 	assert_int_equal(walk(s, 3), 2);
 	assert_int_equal(s->outcome, UNWIND_UNREADABLE);
 	assert_int_equal(walk(s, 0), 1);
+	assert_int_equal(s->outcome, UNWIND_UNREADABLE);
+}
+
+/* The end of a large new frame is not there yet; its return address is. */
+static void test_skipped(void **state)
+{
+	struct stack *s = *state;
+
+	add_code(0x10000, (struct unwind_rule){ .kind = UNWIND_RULE_SP, .cfa_offset = 0x1008 });
+	add_code(0x20000, end);
+	s->regs[UNWIND_REG_RA] = 0x10004;
+	s->skipped_words = 0x200 - 2;
+	s->words[2] = 0x20010;
+	assert_int_equal(walk(s, 3), 2);
+	assert_int_equal(s->outcome, UNWIND_END);
+	s->skipped_words++;
+	s->words[2] = 0;
+	s->words[1] = 0x20010;
+	assert_int_equal(walk(s, 2), 2);
+	s->skipped_words += 2;
+	assert_int_equal(walk(s, 2), 1);
 	assert_int_equal(s->outcome, UNWIND_UNREADABLE);
 }
 
@@ -368,6 +390,7 @@ int main(void)
 		cmocka_unit_test_setup(test_nothing_mapped_at_top, setup),
 		cmocka_unit_test_setup(test_caller_is_no_code, setup),
 		cmocka_unit_test_setup(test_beyond_the_copy, setup),
+		cmocka_unit_test_setup(test_skipped, setup),
 		cmocka_unit_test_setup(test_too_deep, setup),
 		cmocka_unit_test_setup(test_chain, setup),
 		cmocka_unit_test_setup(test_red_zone, setup),

@@ -88,18 +88,30 @@ static void read_stack(struct truth_sample *s)
 	s->stack_bytes = got > TRUTH_BELOW_BYTES ? (size_t)got : 0;
 }
 
-static int take(struct truth_sample *s)
+static int take(struct truth_sample *s, struct user_regs_struct *r)
 {
-	struct user_regs_struct r;
 
-	if (ptrace(PTRACE_GETREGS, s->tid, NULL, &r) < 0)
+	if (ptrace(PTRACE_GETREGS, s->tid, NULL, r) < 0)
 		return -errno;
 	memcpy(s->regs,
-	       (const uint64_t[]){ r.rax, r.rdx, r.rcx, r.rbx, r.rsi, r.rdi, r.rbp, r.rsp, r.r8,
-				   r.r9, r.r10, r.r11, r.r12, r.r13, r.r14, r.r15, r.rip },
+	       (const uint64_t[]){ r->rax, r->rdx, r->rcx, r->rbx, r->rsi, r->rdi, r->rbp, r->rsp,
+				   r->r8, r->r9, r->r10, r->r11, r->r12, r->r13, r->r14, r->r15,
+				   r->rip },
 	       sizeof(s->regs));
 	read_stack(s);
 	return s->stack_bytes ? 0 : -EFAULT;
+}
+
+/* A step into a system call may last for ever: a thread of a pool that nobody has work for. */
+static bool may_block(pid_t tid, const struct user_regs_struct *r)
+{
+	const unsigned long syscall_insn = 0x050f;
+	bool is_restarted = (long)r->orig_rax >= 0;
+
+	errno = 0;
+	return is_restarted ||
+	       (ptrace(PTRACE_PEEKTEXT, tid, (void *)r->rip, NULL) & 0xffff) == syscall_insn ||
+	       errno;
 }
 
 /* One instruction on. A signal that is due instead is delivered first; *sig is the one that still
@@ -143,6 +155,7 @@ static int stop(pid_t tid)
 int truth_target__sample(pid_t pid, unsigned int steps, struct truth_sample *scratch,
 			 void (*fn)(const struct truth_sample *s, void *ctx), void *ctx)
 {
+	struct user_regs_struct regs;
 	int taken = 0, sig = 0, err;
 
 	scratch->pid = pid;
@@ -153,11 +166,11 @@ int truth_target__sample(pid_t pid, unsigned int steps, struct truth_sample *scr
 	if (err)
 		return err == -EINTR || err == -ESRCH || err == -EPERM ? 0 : err;
 	for (unsigned int i = 0; i <= steps; i++) {
-		if (take(scratch) < 0)
+		if (take(scratch, &regs) < 0)
 			break;
 		fn(scratch, ctx);
 		taken++;
-		if (i < steps && step(scratch->tid, &sig) < 0)
+		if (i < steps && (may_block(scratch->tid, &regs) || step(scratch->tid, &sig) < 0))
 			break;
 	}
 	ptrace(PTRACE_DETACH, scratch->tid, NULL, (void *)(intptr_t)sig);

@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 
 import pprof_reader
-from harness import IS_SANITIZED, Started, check_accounting, wait_until
+from harness import IS_SANITIZED, Started, as_under_a_shell, check_accounting, wait_until
+
+# The leak sanitizer needs a process of its own, which a full cgroup refuses.
+ENV_WITHOUT_LSAN = {
+    **os.environ,
+    "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0",
+}
 
 
 def children_of(pid):
@@ -35,9 +41,7 @@ def worker_of(running):
 @pytest.fixture
 def running(tmp_path, burn):
     argv = ["--pid", burn.pid, "--cpu", "2s", "-F", "999", "-o", tmp_path / "cpu.pb.gz"]
-    # The leak sanitizer needs a process of its own, which a full cgroup refuses.
-    options = os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"
-    with Started(*argv, env={**os.environ, "ASAN_OPTIONS": options}) as started:
+    with Started(*argv) as started:
         started.wait_attached()
         yield started
 
@@ -136,10 +140,16 @@ def full_cgroup():
     group.rmdir()
 
 
-def test_worker_that_cannot_be_started(running, tmp_path, full_cgroup):
+def test_worker_that_cannot_be_started(burn, tmp_path, full_cgroup):
     """A profile without names and a warning, not a lost profile."""
-    (full_cgroup / "cgroup.procs").write_text(str(running.pid))
-    result = running.finish()
+
+    def enter():
+        as_under_a_shell()
+        (full_cgroup / "cgroup.procs").write_text("0")  # whoever writes
+
+    argv = ["--pid", burn.pid, "--cpu", "1s", "-F", "999", "-o", tmp_path / "cpu.pb.gz"]
+    with Started(*argv, env=ENV_WITHOUT_LSAN, preexec_fn=enter) as started:
+        result = started.finish()
     assert result.status == 0, result.err
     assert [line for line in result.err_lines if "worker" in line], result.err
     profile = pprof_reader.read(tmp_path / "cpu.pb.gz")

@@ -13,12 +13,16 @@
 
 enum event_kind {
 	EVENT_CPU = 1,
-	EVENT_CPU_COLD = 2, /* accounted as EVENT_CPU */
+	EVENT_CPU_COLD = 2,         /* accounted as EVENT_CPU */
+	EVENT_SCHED_WAIT = 3,       /* fired: switch-ins */
+	EVENT_SCHED_STACK = 4,      /* of a thread that was switched out */
+	EVENT_SCHED_STACK_COLD = 5, /* accounted as EVENT_SCHED_STACK */
+	EVENT_SCHED_THREAD = 6,     /* the sums of a thread that ended; not accounted */
 };
 
 /*
- * What became of each time a probe fired. fired = filtered + idle + submitted + Σ dropped, exactly,
- * once the programs are detached. One struct event_counters per kind and CPU (map event_counters,
+ * What became of each time a probe fired. fired = filtered + idle + submitted + Σ dropped (sched: +
+ * unsampled + unaccounted), exactly, once the programs are detached. One struct event_counters per kind and CPU (map event_counters,
  * key = event_kind).
  */
 enum event_counter {
@@ -28,10 +32,12 @@ enum event_counter {
 	COUNTER_SUBMITTED = 3,
 	COUNTER_DROPPED_RING_FULL = 4,
 	COUNTER_DROPPED_SCRATCH_BUSY = 5,
+	COUNTER_UNSAMPLED = 6,   /* sched: a wait that is in the sums, without a stack */
+	COUNTER_UNACCOUNTED = 7, /* sched: switched in without a wait that run_delay counts */
 	COUNTER_CNT = 8,
 };
 
-#define EVENT_KINDS 4 /* entries of map event_counters */
+#define EVENT_KINDS 8 /* entries of map event_counters */
 
 struct event_counters {
 	__u64 value[COUNTER_CNT];

@@ -36,6 +36,8 @@ struct collector_config {
 	const char *comm; /* FILTER_COMM */
 	int cgroup_fd;    /* FILTER_CGROUP: an open cgroup v2 directory */
 	uint32_t unwind_leaf_pages, unwind_block_pages;
+	enum sched_by sched_by;     /* sched: what histograms are grouped by */
+	uint32_t sched_worst;       /* sched: how many of the longest waits are kept */
 	pid_t follow_pid; /* FILTER_TGIDS: let in at its exec, with its children; 0: nobody */
 };
 
@@ -70,10 +72,14 @@ typedef int (*collector_sample_fn)(const struct sample *s, void *ctx);
 /* Hands up everything now in the ring. Records that break abi/event.h are counted. */
 int collector__drain(struct collector *c, collector_sample_fn fn, void *ctx);
 
+/* Of a kind that counts waits, 'kernel' and 'consumed' are about switch-ins and the records of
+ * sampled waits; its stacks have counters of their own. */
 struct probe_counters {
 	struct event_counters kernel; /* summed over all CPUs */
 	uint64_t consumed;            /* records taken from the ring */
 	uint64_t bad_records;         /* of them: contradict abi/event.h, not handed up */
+	struct event_counters stacks;
+	uint64_t stacks_consumed;
 };
 int collector__counters(struct collector *c, const struct probe *probe, struct probe_counters *ret);
 

@@ -7,6 +7,7 @@
 #ifndef COLLECT_PROBE_H
 #define COLLECT_PROBE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,7 +25,10 @@ struct probe {
 	struct probe_value_type sample_types[PROBE_SAMPLE_TYPES_MAX];
 	size_t sample_types_cnt;
 	size_t default_type;
-	struct probe_value_type period_type;
+	struct probe_value_type period_type; /* .type NULL: it has none */
+	/* Its stacks count nothing by themselves: SAMPLE_WAIT says what they stand for, and
+	 * collector__sched_snapshot() what all of them must add up to. */
+	bool counts_waits;
 	const struct probe_ops *ops;
 };
 

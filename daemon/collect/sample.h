@@ -9,10 +9,21 @@
 #include <stdint.h>
 #include <sys/types.h>
 #include "abi/event.h"
+#include "abi/sched.h"
 #include "collect/probe.h"
+
+enum sample_kind {
+	SAMPLE_STACK = 0, /* a stack; of the cpu kind it counts by itself */
+	SAMPLE_WAIT = 1,  /* what a stack of before counts (sched): no frames */
+};
+
+#define STACK_ID_NONE 0
+#define STACK_ID_LOST UINT64_MAX /* the stack found no room in the ring */
 
 struct sample {
 	const struct probe *probe;
+	enum sample_kind kind;
+	uint64_t stack_id; /* of kinds whose stacks are counted later; unique within a run */
 	uint64_t time_ns;  /* CLOCK_MONOTONIC */
 	uint64_t start_ns; /* start of the process, boot time */
 	pid_t pid, tid;
@@ -30,6 +41,12 @@ struct sample {
 	const uint64_t *regs; /* UNWIND_REG_CNT + 1, DWARF numbers, the last is the pc */
 	const uint8_t *stack; /* from regs[UNWIND_REG_SP] + skipped_bytes on */
 	uint32_t stack_bytes, skipped_bytes;
+	uint64_t thread_start_ns; /* sched: of the thread, boot time */
+	struct sample_wait {      /* SAMPLE_WAIT: the wait that 'stack_id' was taken for */
+		enum sched_origin origin;
+		uint32_t inverse_q; /* how many such waits it stands for */
+		uint64_t reason_ns[SCHED_REASONS];
+	} wait;
 };
 
 #endif

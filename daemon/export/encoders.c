@@ -4,44 +4,67 @@
  */
 #include "export/export.h"
 
+#include <stdbool.h>
 #include <string.h>
 #include "base/array.h"
 
 const struct encoder export_encoders[] = {
-	{ "pprof", ".pb.gz", true, pprof__encode },
-	{ "folded", ".folded", false, folded__encode },
-	{ "json", ".json", false, json__encode },
-	{ "txt", ".txt", false, text__encode },
+	{ "pprof", ".pb.gz", NULL, true, pprof__encode },
+	{ "folded", ".folded", NULL, false, folded__encode },
+	{ "json", ".json", NULL, false, json__encode },
+	{ "txt", ".txt", NULL, false, text__encode },
 };
 
 const size_t export_encoders_cnt = ARRAY_SIZE(export_encoders);
 
-const struct encoder *export__find_by_suffix(const char *path)
+static bool has_suffix(const char *path, const char *suffix)
 {
-	size_t len = strlen(path), i;
+	size_t len = strlen(path), suffix_len = strlen(suffix);
 
-	for (i = 0; i < export_encoders_cnt; i++) {
-		size_t suffix_len = strlen(export_encoders[i].suffix);
-
-		if (len >= suffix_len &&
-		    !strcmp(path + len - suffix_len, export_encoders[i].suffix))
-			return &export_encoders[i];
-	}
-	return NULL;
+	return len >= suffix_len && !strcmp(path + len - suffix_len, suffix);
 }
 
-const struct encoder *export__find_by_name(const char *name)
+/* 'candidate' is what is asked for: is it better than what was found before? */
+static bool is_better(const struct encoder *candidate, const struct encoder *found,
+		      const char *kind)
 {
+	if (candidate->kind)
+		return !strcmp(candidate->kind, kind);
+	return !found;
+}
+
+const struct encoder *export__find_by_suffix(const char *path, const char *kind)
+{
+	const struct encoder *found = NULL;
 	size_t i;
 
 	for (i = 0; i < export_encoders_cnt; i++)
-		if (!strcmp(name, export_encoders[i].name))
-			return &export_encoders[i];
-	return NULL;
+		if (has_suffix(path, export_encoders[i].suffix) &&
+		    is_better(&export_encoders[i], found, kind))
+			found = &export_encoders[i];
+	return found;
 }
 
-const char *export__suffix_list(void)
+const struct encoder *export__find_by_name(const char *name, const char *kind)
 {
-	/* A test keeps it equal to the table. */
-	return ".pb.gz, .folded, .json, .txt";
+	const struct encoder *found = NULL;
+	size_t i;
+
+	for (i = 0; i < export_encoders_cnt; i++)
+		if (!strcmp(name, export_encoders[i].name) &&
+		    is_better(&export_encoders[i], found, kind))
+			found = &export_encoders[i];
+	return found;
+}
+
+void export__list_suffixes(const char *kind, struct buf *out)
+{
+	size_t i;
+
+	for (i = 0; i < export_encoders_cnt; i++) {
+		const struct encoder *e = &export_encoders[i];
+
+		if (export__find_by_suffix(e->suffix, kind) == e)
+			buf__printf(out, "%s%s", out->len ? ", " : "", e->suffix);
+	}
 }

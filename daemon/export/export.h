@@ -10,11 +10,13 @@
 #include <stdbool.h>
 #include "base/buf.h"
 #include "profile/profile.h"
+#include "profile/sched_report.h"
 #include "profile/top.h"
 
 struct encoder {
-	const char *name;   /* for --format: "pprof", "folded", "json", "txt" */
-	const char *suffix; /* ".pb.gz", ".folded", ".json", ".txt" */
+	const char *name;   /* for --format: "pprof", "folded", "json", "txt", "prom" */
+	const char *suffix; /* ".pb.gz", ".folded", ".json", ".txt", ".prom" */
+	const char *kind;   /* only of profiles of this kind ("sched"); NULL: of all others, too */
 	bool is_binary;     /* never to a terminal */
 	/* Appends the whole file. Returns 0 or -errno. */
 	int (*encode)(const struct profile *p, struct buf *out);
@@ -23,12 +25,13 @@ struct encoder {
 extern const struct encoder export_encoders[];
 extern const size_t export_encoders_cnt;
 
-/* By the path's suffix ("/x/cpu.pb.gz") or by name; NULL if there is none. */
-const struct encoder *export__find_by_suffix(const char *path);
-const struct encoder *export__find_by_name(const char *name);
+/* By the path's suffix ("/x/cpu.pb.gz") or by name, for a kind of profile ("cpu"): an encoder of
+ * that very kind goes before one of all. NULL if there is none. */
+const struct encoder *export__find_by_suffix(const char *path, const char *kind);
+const struct encoder *export__find_by_name(const char *name, const char *kind);
 
-/* "`.pb.gz`, `.folded`, …" for error messages, as a static string. */
-const char *export__suffix_list(void);
+/* "`.pb.gz`, `.folded`, …" of a kind for error messages; "" when out of memory. */
+void export__list_suffixes(const char *kind, struct buf *out);
 
 /* pprof, gzipped. Binding rules: profile.proto's comments and the head of export/pprof_encode.c. */
 int pprof__encode(const struct profile *p, struct buf *out);
@@ -60,6 +63,26 @@ struct top_view {
  * formatted to the digit as `go tool pprof -top` prints them. */
 int text__top(const struct profile *p, const struct top_view *view, struct buf *out);
 int json__top(const struct profile *p, const struct top_view *view, struct buf *out);
+
+/*
+ * The sched kind's own formats, of p->sched (-EINVAL without one).
+ *
+ * json: {"duration_ns", "totals", "histograms", "causes", "worst", "matrix", "threads", …}
+ * prom: Prometheus text format 0.0.4; names and labels per design.md §7
+ * trace: "sched:sched_latency_trace: comm=nginx pid=12345 preempted=42us delayed=187us
+ *	runnable=312us", a line per thread and interval
+ */
+int sched_json__encode(const struct profile *p, struct buf *out);
+int sched_prom__encode(const struct profile *p, struct buf *out);
+int sched_trace__encode(const struct profile *p, struct buf *out);
+
+/* What a --sched run ends with on a terminal of so many columns: latency first, then the three
+ * reasons, shares by cause, worst waits, culprits. */
+struct sched_view {
+	size_t width; /* columns; 0: 80 */
+	bool color;
+};
+int sched_text__view(const struct sched_report *r, const struct sched_view *view, struct buf *out);
 
 /* What the profile is, and how far its stacks can be trusted: `cprof info`. */
 int text__info(const struct profile *p, struct buf *out);

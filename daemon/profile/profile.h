@@ -69,6 +69,7 @@ struct profile_sample {
 	int64_t *values; /* one per sample type; owned by the profile */
 };
 
+struct sched_report;  /* profile/sched_report.h */
 struct profile_index; /* the hash tables behind the interning */
 
 struct profile {
@@ -99,6 +100,7 @@ struct profile {
 	size_t bytes_max; /* 0: none. Over it nothing new is interned: -ENOSPC; what is known is
 			   * added to as ever */
 	struct profile_index *index;
+	struct sched_report *sched; /* owned; NULL: not of the sched kind, or read from a file */
 };
 
 struct profile *profile__new(void); /* NULL: out of memory */

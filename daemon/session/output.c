@@ -272,12 +272,15 @@ static int plan_directory(struct plan_context *ctx, const char *dir)
 
 static int plan_file(struct plan_context *ctx, const char *path)
 {
-	const struct encoder *encoder = export__find_by_suffix(path);
+	const struct encoder *encoder =
+		export__find_by_suffix(path, ctx->opts->kinds[0].probe->name);
+	_cleanup_buf_ struct buf suffixes = BUF_INIT;
 	char *copy;
 
 	if (!encoder) {
+		export__list_suffixes(ctx->opts->kinds[0].probe->name, &suffixes);
 		log_err("-o '%s': no format ends like this; there are %s, and directories ('%s/')",
-			path, export__suffix_list(), path);
+			path, suffixes.data ?: "none", path);
 		return EXIT_STATUS_USAGE;
 	}
 	if (ctx->opts->kinds_cnt > 1) {
@@ -327,7 +330,7 @@ static int find_format(struct plan_context *ctx)
 	const char *format = ctx->opts->format;
 	size_t i;
 
-	ctx->encoder = export__find_by_name(format ?: "pprof");
+	ctx->encoder = export__find_by_name(format ?: "pprof", ctx->opts->kinds[0].probe->name);
 	if (ctx->encoder)
 		return EXIT_STATUS_OK;
 	for (i = 0; i < export_encoders_cnt; i++)

@@ -301,18 +301,18 @@ static void test_encoders_table(void **state)
 	size_t i;
 
 	for (i = 0; i < export_encoders_cnt; i++) {
+		const struct encoder *e = &export_encoders[i];
 		char path[64];
 
-		buf__printf(&list, "%s%s", i ? ", " : "", export_encoders[i].suffix);
-		snprintf(path, sizeof(path), "/x/cpu%s", export_encoders[i].suffix);
-		assert_ptr_equal(export__find_by_suffix(path), &export_encoders[i]);
-		assert_ptr_equal(export__find_by_name(export_encoders[i].name),
-				 &export_encoders[i]);
+		snprintf(path, sizeof(path), "/x/cpu%s", e->suffix);
+		assert_ptr_equal(export__find_by_suffix(path, e->kind ?: "none"), e);
+		assert_ptr_equal(export__find_by_name(e->name, e->kind ?: "none"), e);
 	}
-	assert_string_equal(list.data, export__suffix_list());
-	assert_null(export__find_by_suffix("cpu.pb"));
-	assert_null(export__find_by_suffix(""));
-	assert_null(export__find_by_name("svg"));
+	export__list_suffixes("cpu", &list);
+	assert_string_equal(list.data, ".pb.gz, .folded, .json, .txt");
+	assert_null(export__find_by_suffix("cpu.pb", "cpu"));
+	assert_null(export__find_by_suffix("", "cpu"));
+	assert_null(export__find_by_name("svg", "cpu"));
 }
 
 int main(void)

@@ -13,7 +13,8 @@
  * a tick that interrupts a tracepoint program cannot meet its half-built record. */
 enum scratch_slot {
 	SCRATCH_CPU = 0,
-	SCRATCH_SLOTS = 1,
+	SCRATCH_SCHED = 1,
+	SCRATCH_SLOTS = 2,
 };
 
 #define UNWIND_WINDOW_WORDS       128
@@ -34,7 +35,7 @@ struct scratch {
 	u32 busy;
 	u32 padding;
 	struct unwind_context walk;
-	struct cpu_event event;
+	struct stack_event event;
 };
 
 /* Copies of stacks that one process has been granted in the current second. */
@@ -79,7 +80,7 @@ typedef struct {
 
 typedef struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
+	__uint(max_entries, SCRATCH_SLOTS);
 	__type(key, u32);
 	__type(value, struct cold_event);
 } cold_scratch_map_t;

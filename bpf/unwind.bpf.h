@@ -22,7 +22,7 @@ int unwind_user_stack(u32 slot);
  * here on shows at the end of the walk.
  */
 static __always_inline bool unwind__find_process(struct unwind_context *w,
-						 const struct cpu_event_header *h)
+						 const struct stack_event_header *h)
 {
 	u32 tgid = h->tgid, zero = 0;
 	struct unwind_control *control = bpf_map_lookup_elem(&unwind_control, &zero);

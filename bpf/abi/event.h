@@ -8,6 +8,7 @@
 #define ABI_EVENT_H
 
 #include <linux/types.h>
+#include "abi/sched.h"
 #include "abi/settings.h"
 #include "abi/unwind_table.h"
 
@@ -22,8 +23,8 @@ enum event_kind {
 
 /*
  * What became of each time a probe fired. fired = filtered + idle + submitted + Σ dropped (sched: +
- * unsampled + unaccounted), exactly, once the programs are detached. One struct event_counters per kind and CPU (map event_counters,
- * key = event_kind).
+ * unsampled + unaccounted), exactly, once the programs are detached. One struct event_counters per
+ * kind and CPU (map event_counters, key = event_kind).
  */
 enum event_counter {
 	COUNTER_FIRED = 0,
@@ -70,13 +71,14 @@ enum unwind_outcome {
 };
 
 /*
- * One CPU sample. frames: kernel_frames_cnt of the kernel stack, then user_frames_cnt of the user
- * stack, both leaf first. [0] of each part is where it stood. The kernel's callers are return
- * addresses; the user's are return addresses - 1, so that each lies in the instruction that called,
- * except above a signal frame, where it is exact too.
+ * One stack: a CPU sample, or that of a thread that was switched out. frames: kernel_frames_cnt of
+ * the kernel stack, then user_frames_cnt of the user stack, both leaf first. [0] of each part is
+ * where it stood. The kernel's callers are return addresses; the user's are return addresses - 1,
+ * so that each lies in the instruction that called, except above a signal frame, where it is exact
+ * too.
  */
-struct cpu_event_header {
-	__u32 kind;     /* EVENT_CPU */
+struct stack_event_header {
+	__u32 kind;     /* EVENT_CPU, EVENT_SCHED_STACK */
 	__u32 size;     /* bytes of the record, frames included */
 	__u64 time_ns;  /* CLOCK_MONOTONIC */
 	__u64 start_ns; /* boot time at which the thread group's leader started */
@@ -90,16 +92,18 @@ struct cpu_event_header {
 	__u32 exec_id;              /* task->self_exec_id: tells the images of one process apart */
 	char comm[TASK_COMM_BYTES]; /* of the thread */
 	char leader_comm[TASK_COMM_BYTES];
+	__u64 stack_id;        /* sched: what its wait will name it by; else 0 */
+	__u64 thread_start_ns; /* sched: boot time at which the thread started; else 0 */
 };
 
-struct cpu_event {
-	struct cpu_event_header header;
+struct stack_event {
+	struct stack_event_header header;
 	__u64 frames[MAX_FRAMES];
 };
 
-#define CPU_EVENT_HEADER_BYTES 80
+#define STACK_EVENT_HEADER_BYTES 96
 
-_Static_assert(__builtin_offsetof(struct cpu_event, frames) == CPU_EVENT_HEADER_BYTES,
+_Static_assert(__builtin_offsetof(struct stack_event, frames) == STACK_EVENT_HEADER_BYTES,
 	       "no hidden padding");
 
 /* A sample whose user stack the kernel side has no tables for yet: what the same walk needs to be
@@ -109,12 +113,45 @@ _Static_assert(__builtin_offsetof(struct cpu_event, frames) == CPU_EVENT_HEADER_
 #define COLD_SKIPPED_MAX 8     /* pages */
 
 struct cold_event {
-	struct cpu_event_header header; /* kind EVENT_CPU_COLD, user_frames_cnt 0 */
-	__u64 regs[UNWIND_REG_CNT + 1]; /* DWARF numbers; the last is the pc */
-	__u32 stack_bytes;              /* of stack[] */
-	__u32 skipped_bytes;            /* from regs[UNWIND_REG_SP] on, before stack[] */
+	struct stack_event_header header; /* kind EVENT_…_COLD, user_frames_cnt 0 */
+	__u64 regs[UNWIND_REG_CNT + 1];   /* DWARF numbers; the last is the pc */
+	__u32 stack_bytes;                /* of stack[] */
+	__u32 skipped_bytes;              /* from regs[UNWIND_REG_SP] on, before stack[] */
 	__u64 kernel_frames[MAX_KERNEL_FRAMES + 1];
 	__u8 stack[COLD_STACK_BYTES];
 };
+
+/* A wait that was sampled at the switch-out that opened it, at its end. */
+struct sched_wait_event {
+	__u32 kind; /* EVENT_SCHED_WAIT */
+	__u32 size;
+	__u64 time_ns; /* CLOCK_MONOTONIC, of the switch-in */
+	__u64 stack_id;
+	__u64 thread_start_ns;
+	__u32 tgid;
+	__u32 tid;
+	__u32 cpu;
+	__u32 inverse_q; /* how many such waits it stands for */
+	__u64 reason_ns[SCHED_REASONS];
+	__u8 origin; /* enum sched_origin */
+	__u8 reserved[7];
+};
+
+/* What a thread has waited in the window: of one that ended, or read out by the iterator. */
+struct sched_thread_event {
+	__u32 kind; /* EVENT_SCHED_THREAD */
+	__u32 size;
+	__u64 start_ns;         /* of the thread, boot time */
+	__u64 process_start_ns; /* of its thread group's leader */
+	__u64 cgroup;           /* id */
+	__u32 tgid;
+	__u32 tid;
+	char comm[TASK_COMM_BYTES];
+	char leader_comm[TASK_COMM_BYTES];
+	struct sched_sums sums;
+};
+
+#define STACK_ID_NONE 0
+#define STACK_ID_LOST (~0ULL) /* the stack found no room in the ring */
 
 #endif

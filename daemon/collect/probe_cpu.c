@@ -133,7 +133,7 @@ static void configure(struct cprofd_bpf *skel, const struct collector_config *co
 	bpf_program__set_autoload(skel->progs.cpu_tick, true);
 }
 
-static void decode_header(const struct cpu_event_header *h, struct sample *ret)
+static void decode_header(const struct stack_event_header *h, struct sample *ret)
 {
 	*ret = (struct sample){
 		.probe = &probe_cpu,
@@ -153,10 +153,10 @@ static void decode_header(const struct cpu_event_header *h, struct sample *ret)
 
 static int decode_walked(const void *record, struct sample *ret)
 {
-	const struct cpu_event *ev = record;
+	const struct stack_event *ev = record;
 	size_t frames_cnt = (size_t)ev->header.kernel_frames_cnt + ev->header.user_frames_cnt;
 
-	if (ev->header.size != CPU_EVENT_HEADER_BYTES + frames_cnt * sizeof(ev->frames[0]) ||
+	if (ev->header.size != STACK_EVENT_HEADER_BYTES + frames_cnt * sizeof(ev->frames[0]) ||
 	    ev->header.outcome == UNWIND_COLD)
 		return -EBADMSG;
 	decode_header(&ev->header, ret);
@@ -186,7 +186,7 @@ static int decode_cold(const void *record, size_t size, struct sample *ret)
 
 static int decode(const void *record, size_t size, struct sample *ret)
 {
-	const struct cpu_event_header *h = record;
+	const struct stack_event_header *h = record;
 
 	if (size < sizeof(*h) || h->size > size || h->outcome >= UNWIND_OUTCOME_CNT)
 		return -EBADMSG;

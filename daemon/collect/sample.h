@@ -17,9 +17,6 @@ enum sample_kind {
 	SAMPLE_WAIT = 1,  /* what a stack of before counts (sched): no frames */
 };
 
-#define STACK_ID_NONE 0
-#define STACK_ID_LOST UINT64_MAX /* the stack found no room in the ring */
-
 struct sample {
 	const struct probe *probe;
 	enum sample_kind kind;

@@ -48,7 +48,7 @@ struct unwind_input {
 /*
  * Walks it against the mappings the process has now (call in time order), makes the tables it
  * meets, and gives the process its slot in the kernel, so that its next samples need no copy.
- * frames: leaf first, as in struct cpu_event (callers - 1), at most frames_max. Returns how many;
+ * frames: leaf first, as in struct stack_event (callers - 1), at most frames_max. Returns how many;
  * the outcome is never UNWIND_CONTINUE or UNWIND_COLD. 'p' NULL: one frame, UNWIND_NOT_CODE.
  * *ret_stop (may be NULL) is the module whose frame ended an incomplete walk, or NULL.
  */

@@ -12,11 +12,11 @@
 #include "collect/cpus.h"
 #include "collect/probe_ops.h"
 
-static struct cpu_event event;
+static struct stack_event event;
 
 static size_t make_event(uint16_t kernel_cnt, uint16_t user_cnt)
 {
-	size_t i, bytes = CPU_EVENT_HEADER_BYTES + (size_t)(kernel_cnt + user_cnt) * 8;
+	size_t i, bytes = STACK_EVENT_HEADER_BYTES + (size_t)(kernel_cnt + user_cnt) * 8;
 
 	memset(&event, 0, sizeof(event));
 	event.header.kind = EVENT_CPU;
@@ -66,7 +66,7 @@ static void test_refuses_contradictions(void **state)
 	struct sample s;
 
 	assert_int_equal(probe_cpu.ops->decode(&event, bytes - 1, &s), -EBADMSG);
-	assert_int_equal(probe_cpu.ops->decode(&event, CPU_EVENT_HEADER_BYTES - 1, &s), -EBADMSG);
+	assert_int_equal(probe_cpu.ops->decode(&event, STACK_EVENT_HEADER_BYTES - 1, &s), -EBADMSG);
 	assert_int_equal(probe_cpu.ops->decode(&event, 0, &s), -EBADMSG);
 	event.header.user_frames_cnt = 60000;
 	assert_int_equal(probe_cpu.ops->decode(&event, bytes, &s), -EBADMSG);

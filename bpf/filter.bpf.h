@@ -37,8 +37,8 @@ static __always_inline bool filter__admits_comm(struct task_struct *leader)
 	return true;
 }
 
-/* 'leader' leads the thread group of the current task. */
-static __always_inline bool filter__admits_current(struct task_struct *leader, u32 tgid)
+/* Any task, whose thread group 'leader' leads; cgroups are not asked here. */
+static __always_inline bool filter__admits(struct task_struct *leader, u32 tgid)
 {
 	switch (filter_mode) {
 	case FILTER_NONE:
@@ -47,10 +47,16 @@ static __always_inline bool filter__admits_current(struct task_struct *leader, u
 		return filter__admits_tgid(leader, tgid);
 	case FILTER_COMM:
 		return filter__admits_comm(leader);
-	case FILTER_CGROUP:
-		return bpf_current_task_under_cgroup(&filter_cgroup, 0) == 1;
 	}
 	return false;
+}
+
+/* 'leader' leads the thread group of the current task. */
+static __always_inline bool filter__admits_current(struct task_struct *leader, u32 tgid)
+{
+	if (filter_mode == FILTER_CGROUP)
+		return bpf_current_task_under_cgroup(&filter_cgroup, 0) == 1;
+	return filter__admits(leader, tgid);
 }
 
 #endif

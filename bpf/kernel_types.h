@@ -16,8 +16,78 @@ typedef __u64 u64;
 /* BTF of the kernel also holds types of the same names as uapi's; ours are read by field. */
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
+struct kernfs_node {
+	u64 id;
+};
+
+struct cgroup {
+	struct kernfs_node *kn;
+	int level;
+};
+
+/* The path from the root: ids until 6.0, cgroups since (7f203bc89eb6). */
+struct cgroup___ids {
+	u64 ancestor_ids[1];
+};
+
+struct cgroup___ancestors {
+	struct cgroup *ancestors[1];
+};
+
+struct cgroup_subsys_state {
+	struct cgroup *cgroup;
+};
+
+struct css_set {
+	struct cgroup *dfl_cgrp;
+};
+
+struct task_group {
+	struct cgroup_subsys_state css;
+};
+
+struct rq {
+	u64 clock;
+};
+
+struct cfs_rq {
+	struct rq *rq;
+	int runtime_enabled;
+};
+
+/* How long its tasks were throttled: own since 6.6 (677ea015f231), the clock's of PELT since 5.19,
+ * of the tasks before. */
+struct cfs_rq___self {
+	u64 throttled_clock_self_time;
+};
+
+struct cfs_rq___pelt {
+	u64 throttled_clock_pelt_time;
+};
+
+struct cfs_rq___task {
+	u64 throttled_clock_task_time;
+};
+
+struct sched_entity {
+	struct cfs_rq *cfs_rq;
+};
+
+struct sched_info {
+	unsigned long long run_delay;
+	unsigned long long last_queued;
+};
+
 struct task_struct {
 	int pid;
+	int prio; /* effective; below 100: real-time, deadline or stop */
+	unsigned int __state;
+	struct sched_entity se;
+	struct sched_info sched_info;
+	struct task_group *sched_task_group;
+	struct css_set *cgroups;
+	unsigned long nvcsw;
+	u64 start_time;
 	int tgid;
 	unsigned int flags;
 	void *stack;
@@ -29,13 +99,27 @@ struct task_struct {
 	char comm[16];
 };
 
+/* Before 5.14 (2f064a59a11f). */
+struct task_struct___state {
+	long state;
+};
+
+struct bpf_iter_meta {
+	struct seq_file *seq;
+};
+
+struct bpf_iter__task {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+};
+
 struct linux_binprm;
 
 /* The kernel's pt_regs; uapi's has other field names for the same registers. */
 struct pt_regs___kernel {
 	unsigned long r15, r14, r13, r12, bp, bx;
 	unsigned long r11, r10, r9, r8, ax, cx, dx, si, di;
-	unsigned long ip, cs, sp;
+	unsigned long orig_ax, ip, cs, sp;
 };
 
 enum bpf_func_id___feature {

@@ -3,9 +3,9 @@
  * The slots of every latency histogram: 8 per octave, upper bounds floor(1e9 * 2^(i/8)) ns for
  * i = LATENCY_FIRST_INDEX .. LATENCY_LAST_INDEX. An observation belongs to the first slot whose
  * bound is not below it; because observations are whole nanoseconds, that is the bucket i of an
- * exponential histogram of schema 3 over seconds, and an inclusive `le`. One more slot takes what is
- * above the last bound. The values were computed with 60 decimal digits; tests/unit/ computes them
- * again.
+ * exponential histogram of schema 3 over seconds, and an inclusive `le`. One more slot takes what
+ * is above the last bound. The values were computed with 60 decimal digits; tests/unit/ computes
+ * them again.
  */
 #ifndef ABI_LATENCY_BOUNDS_H
 #define ABI_LATENCY_BOUNDS_H

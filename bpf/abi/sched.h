@@ -94,10 +94,16 @@ enum sched_by {
 
 #define SCHED_NAMES_MAX  4096 /* comms met; id 0 is "other" */
 #define SCHED_MATRIX_MAX 4096 /* cells */
-#define SCHED_GROUPS_MAX 256  /* groups observed; index 0 is "other" */
+#define SCHED_GROUPS_MAX 256  /* groups observed, SCHED_OTHER_KEY included */
 #define SCHED_WORST_MAX  64   /* worst waits kept per CPU */
 
-#define SCHED_IDLE_KEY (~0ULL) /* the culprit is the idle task */
+#define SCHED_IDLE_KEY  (~0ULL) /* the culprit is the idle task */
+#define SCHED_OTHER_KEY (~0ULL) /* of groups: those that found no place */
+
+/* One value of what --by groups by. */
+struct sched_group {
+	struct sched_histogram histograms[SCHED_HISTOGRAMS];
+};
 
 /* Victim and culprit: ids of comms, or of cgroups. */
 struct sched_pair {

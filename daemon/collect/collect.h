@@ -36,9 +36,9 @@ struct collector_config {
 	const char *comm; /* FILTER_COMM */
 	int cgroup_fd;    /* FILTER_CGROUP: an open cgroup v2 directory */
 	uint32_t unwind_leaf_pages, unwind_block_pages;
-	enum sched_by sched_by;     /* sched: what histograms are grouped by */
-	uint32_t sched_worst;       /* sched: how many of the longest waits are kept */
-	pid_t follow_pid; /* FILTER_TGIDS: let in at its exec, with its children; 0: nobody */
+	enum sched_by sched_by; /* sched: what histograms are grouped by */
+	uint32_t sched_worst;   /* sched: how many of the longest waits are kept */
+	pid_t follow_pid;       /* FILTER_TGIDS: let in at its exec, with its children; 0: nobody */
 };
 
 /* Returns 0 or -errno: -EPERM, -EACCES: a privilege is missing; others: what this kernel said. */

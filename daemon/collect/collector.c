@@ -21,8 +21,9 @@
 
 struct attached_probe {
 	const struct probe *probe;
-	void *state; /* NULL: detached */
-	uint64_t consumed, bad_records;
+	void *state; /* NULL: not attached yet */
+	bool is_running;
+	uint64_t consumed, bad_records, stacks_consumed;
 };
 
 struct collector {
@@ -113,35 +114,57 @@ static struct attached_probe *find_probe(struct collector *c, const struct probe
 	return NULL;
 }
 
-/* Whose record this is; one of an unknown kind is a bad record of the first probe. */
-static struct attached_probe *record_owner(struct collector *c, const void *data, size_t size)
+/* Whose record this is, and as what it counts; one of an unknown kind is a bad record of the first
+ * probe. */
+static struct attached_probe *record_owner(struct collector *c, const void *data, size_t size,
+					   enum record_account *ret_account)
 {
 	uint32_t kind = 0;
-	size_t i;
+	size_t i, k;
 
 	if (size >= sizeof(kind))
 		memcpy(&kind, data, sizeof(kind));
-	for (i = 0; i < c->probes_cnt; i++)
-		if (c->probes[i].probe->ops->event_kind == kind ||
-		    c->probes[i].probe->ops->cold_event_kind == kind)
+	for (i = 0; i < c->probes_cnt; i++) {
+		const struct probe_ops *ops = c->probes[i].probe->ops;
+
+		for (k = 0; k < ops->records_cnt; k++) {
+			if (ops->records[k].kind != kind)
+				continue;
+			*ret_account = ops->records[k].account;
 			return &c->probes[i];
+		}
+	}
+	*ret_account = RECORD_COUNTED;
 	return &c->probes[0];
 }
 
 static int on_record(void *ctx, void *data, size_t size)
 {
 	struct collector *c = ctx;
-	struct attached_probe *a = record_owner(c, data, size);
+	enum record_account account;
+	struct attached_probe *a = record_owner(c, data, size, &account);
 	struct sample sample;
+	int ret;
 
-	a->consumed++;
-	if (a->probe->ops->decode(data, size, &sample)) {
-		a->bad_records++;
-		return 0;
-	}
+	a->consumed += account == RECORD_COUNTED;
+	a->stacks_consumed += account == RECORD_STACK;
+	ret = a->probe->ops->decode(a->state, data, size, &sample);
+	if (ret == -EBADMSG)
+		a->bad_records += account == RECORD_COUNTED;
 	/* libbpf frees a record only after a callback >= 0; < 0 would hand it out again. */
-	c->fn_result = c->fn(&sample, c->ctx);
+	if (!ret)
+		c->fn_result = c->fn(&sample, c->ctx);
 	return 0;
+}
+
+static bool is_wanted(const struct collector_config *config, const struct probe *probe)
+{
+	size_t i;
+
+	for (i = 0; i < config->probes_cnt; i++)
+		if (config->probes[i] == probe)
+			return true;
+	return false;
 }
 
 static int load(struct collector *c, const struct collector_config *config)
@@ -152,9 +175,12 @@ static int load(struct collector *c, const struct collector_config *config)
 	c->skel = cprofd_bpf__open();
 	if (!c->skel)
 		return -errno;
-	for (i = 0; i < config->probes_cnt; i++) {
+	for (i = 0; i < config->probes_cnt; i++)
 		c->probes[i].probe = config->probes[i];
-		config->probes[i]->ops->configure(c->skel, config);
+	for (i = 0; i < probes_cnt; i++) {
+		err = probes[i]->ops->configure(c->skel, config, is_wanted(config, probes[i]));
+		if (err)
+			return err;
 	}
 	bpf_map__set_max_entries(c->skel->maps.samples, ring_bytes(config));
 	bpf_map__set_autocreate(c->skel->maps.filter_cgroup, config->filter_mode == FILTER_CGROUP);
@@ -197,8 +223,8 @@ void collector__free(struct collector *c)
 	if (!c)
 		return;
 	for (i = 0; i < c->probes_cnt; i++)
-		if (c->probes[i].state)
-			c->probes[i].probe->ops->detach(c->probes[i].state);
+		if (c->probes && c->probes[i].probe)
+			c->probes[i].probe->ops->free(c->probes[i].state);
 	ring_buffer__free(c->ring);
 	cprofd_bpf__destroy(c->skel);
 	free(c->probes);
@@ -242,6 +268,7 @@ int collector__attach(struct collector *c)
 		err = c->probes[i].probe->ops->attach(skel, &c->config, &c->probes[i].state);
 		if (err)
 			return err;
+		c->probes[i].is_running = true;
 	}
 	return 0;
 }
@@ -250,8 +277,17 @@ void collector__detach(struct collector *c, const struct probe *probe)
 {
 	struct attached_probe *a = find_probe(c, probe);
 
-	if (a && a->state)
-		probe->ops->detach(take_ptr(a->state));
+	if (!a || !a->is_running)
+		return;
+	a->is_running = false;
+	probe->ops->detach(a->state);
+}
+
+void *collector__probe_state(const struct collector *c, const struct probe *probe)
+{
+	const struct attached_probe *a = find_probe((struct collector *)c, probe);
+
+	return a ? a->state : NULL;
 }
 
 int collector__add_cpu(struct collector *c, int cpu)
@@ -260,7 +296,7 @@ int collector__add_cpu(struct collector *c, int cpu)
 	int err;
 
 	for (i = 0; i < c->probes_cnt; i++) {
-		if (!c->probes[i].state)
+		if (!c->probes[i].is_running || !c->probes[i].probe->ops->add_cpu)
 			continue;
 		err = c->probes[i].probe->ops->add_cpu(c->probes[i].state, cpu);
 		if (err)
@@ -274,7 +310,7 @@ void collector__remove_cpu(struct collector *c, int cpu)
 	size_t i;
 
 	for (i = 0; i < c->probes_cnt; i++)
-		if (c->probes[i].state)
+		if (c->probes[i].is_running && c->probes[i].probe->ops->remove_cpu)
 			c->probes[i].probe->ops->remove_cpu(c->probes[i].state, cpu);
 }
 
@@ -302,27 +338,39 @@ int collector__drain(struct collector *c, collector_sample_fn fn, void *ctx)
 	return cnt < 0 ? cnt : c->fn_result;
 }
 
-int collector__counters(struct collector *c, const struct probe *probe, struct probe_counters *ret)
+static int sum_counters(struct collector *c, uint32_t kind, struct event_counters *ret)
 {
 	int cpus_cnt = libbpf_num_possible_cpus(), cpu, i, err;
 	_cleanup_free_ struct event_counters *per_cpu = NULL;
-	const struct attached_probe *a = find_probe(c, probe);
-	uint32_t key = probe->ops->event_kind;
 
+	*ret = (struct event_counters){ 0 };
 	if (cpus_cnt < 0)
 		return cpus_cnt;
 	per_cpu = calloc((size_t)cpus_cnt, sizeof(*per_cpu));
 	if (!per_cpu)
 		return -ENOMEM;
-	err = bpf_map__lookup_elem(c->skel->maps.event_counters, &key, sizeof(key), per_cpu,
+	err = bpf_map__lookup_elem(c->skel->maps.event_counters, &kind, sizeof(kind), per_cpu,
 				   (size_t)cpus_cnt * sizeof(*per_cpu), 0);
-	if (err)
-		return err;
-	*ret = (struct probe_counters){ .consumed = a->consumed, .bad_records = a->bad_records };
-	for (cpu = 0; cpu < cpus_cnt; cpu++)
+	for (cpu = 0; !err && cpu < cpus_cnt; cpu++)
 		for (i = 0; i < COUNTER_CNT; i++)
-			ret->kernel.value[i] += per_cpu[cpu].value[i];
-	return 0;
+			ret->value[i] += per_cpu[cpu].value[i];
+	return err;
+}
+
+int collector__counters(struct collector *c, const struct probe *probe, struct probe_counters *ret)
+{
+	const struct attached_probe *a = find_probe(c, probe);
+	int err;
+
+	*ret = (struct probe_counters){
+		.consumed = a->consumed,
+		.bad_records = a->bad_records,
+		.stacks_consumed = a->stacks_consumed,
+	};
+	err = sum_counters(c, probe->ops->counted_kind, &ret->kernel);
+	if (!err && probe->ops->stacks_kind)
+		err = sum_counters(c, probe->ops->stacks_kind, &ret->stacks);
+	return err;
 }
 
 uint64_t collector__follow_failed(const struct collector *c)

@@ -94,10 +94,18 @@ static void detach(void *data)
 	struct cpu_state *state = data;
 	size_t i;
 
-	if (!state)
-		return;
 	for (i = 0; i < state->events_cnt; i++)
 		close_tick(&state->events[i]);
+	state->events_cnt = 0;
+}
+
+static void free_state(void *data)
+{
+	struct cpu_state *state = data;
+
+	if (!state)
+		return;
+	detach(state);
 	free(state->events);
 	free(state);
 }
@@ -120,7 +128,7 @@ static int attach(struct cprofd_bpf *skel, const struct collector_config *config
 			continue;
 		}
 		if (err) {
-			detach(state);
+			free_state(state);
 			return err;
 		}
 	}
@@ -128,78 +136,28 @@ static int attach(struct cprofd_bpf *skel, const struct collector_config *config
 	return 0;
 }
 
-static void configure(struct cprofd_bpf *skel, const struct collector_config *config)
+static int configure(struct cprofd_bpf *skel, const struct collector_config *config, bool is_wanted)
 {
-	bpf_program__set_autoload(skel->progs.cpu_tick, true);
-}
-
-static void decode_header(const struct stack_event_header *h, struct sample *ret)
-{
-	*ret = (struct sample){
-		.probe = &probe_cpu,
-		.time_ns = h->time_ns,
-		.start_ns = h->start_ns,
-		.exec_id = h->exec_id,
-		.pid = (pid_t)h->tgid,
-		.tid = (pid_t)h->tid,
-		.cpu = h->cpu,
-		.outcome = h->outcome,
-		.kernel_cnt = h->kernel_frames_cnt,
-		.user_cnt = h->user_frames_cnt,
-	};
-	memcpy(ret->comm, h->comm, sizeof(ret->comm) - 1);
-	memcpy(ret->leader_comm, h->leader_comm, sizeof(ret->leader_comm) - 1);
-}
-
-static int decode_walked(const void *record, struct sample *ret)
-{
-	const struct stack_event *ev = record;
-	size_t frames_cnt = (size_t)ev->header.kernel_frames_cnt + ev->header.user_frames_cnt;
-
-	if (ev->header.size != STACK_EVENT_HEADER_BYTES + frames_cnt * sizeof(ev->frames[0]) ||
-	    ev->header.outcome == UNWIND_COLD)
-		return -EBADMSG;
-	decode_header(&ev->header, ret);
-	ret->kernel = (const uint64_t *)ev->frames;
-	ret->user = ret->kernel + ret->kernel_cnt;
+	bpf_program__set_autoload(skel->progs.cpu_tick, is_wanted);
 	return 0;
 }
 
-static int decode_cold(const void *record, size_t size, struct sample *ret)
-{
-	const struct cold_event *ev = record;
-
-	if (size < offsetof(struct cold_event, stack) || ev->stack_bytes > COLD_STACK_BYTES ||
-	    ev->header.size != offsetof(struct cold_event, stack) + ev->stack_bytes ||
-	    ev->skipped_bytes > COLD_SKIPPED_MAX * COLD_CHUNK_BYTES ||
-	    ev->header.kernel_frames_cnt > MAX_KERNEL_FRAMES || ev->header.user_frames_cnt ||
-	    ev->header.outcome != UNWIND_COLD)
-		return -EBADMSG;
-	decode_header(&ev->header, ret);
-	ret->kernel = (const uint64_t *)ev->kernel_frames;
-	ret->regs = (const uint64_t *)ev->regs;
-	ret->stack = ev->stack;
-	ret->stack_bytes = ev->stack_bytes;
-	ret->skipped_bytes = ev->skipped_bytes;
-	return 0;
-}
-
-static int decode(const void *record, size_t size, struct sample *ret)
+static int decode(void *state, const void *record, size_t size, struct sample *ret)
 {
 	const struct stack_event_header *h = record;
 
-	if (size < sizeof(*h) || h->size > size || h->outcome >= UNWIND_OUTCOME_CNT)
-		return -EBADMSG;
-	return h->kind == EVENT_CPU_COLD ? decode_cold(record, size, ret)
-					 : decode_walked(record, ret);
+	ret->probe = &probe_cpu;
+	return stack_record__decode(record, size, h->kind == EVENT_CPU_COLD, ret);
 }
 
 static const struct probe_ops cpu_ops = {
-	.event_kind = EVENT_CPU,
-	.cold_event_kind = EVENT_CPU_COLD,
+	.counted_kind = EVENT_CPU,
+	.records = { { EVENT_CPU, RECORD_COUNTED }, { EVENT_CPU_COLD, RECORD_COUNTED } },
+	.records_cnt = 2,
 	.configure = configure,
 	.attach = attach,
 	.detach = detach,
+	.free = free_state,
 	.add_cpu = add_cpu,
 	.remove_cpu = remove_cpu,
 	.decode = decode,

@@ -10,6 +10,7 @@
 
 const struct probe *const probes[] = {
 	&probe_cpu,
+	&probe_sched,
 };
 
 const size_t probes_cnt = ARRAY_SIZE(probes);

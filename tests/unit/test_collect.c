@@ -39,7 +39,7 @@ static void test_decodes(void **state)
 	size_t bytes = make_event(2, 3);
 	struct sample s;
 
-	assert_int_equal(probe_cpu.ops->decode(&event, bytes, &s), 0);
+	assert_int_equal(probe_cpu.ops->decode(NULL, &event, bytes, &s), 0);
 	assert_ptr_equal(s.probe, &probe_cpu);
 	assert_int_equal(s.time_ns, 77);
 	assert_int_equal(s.pid, 5);
@@ -57,7 +57,7 @@ static void test_ring_padding_is_fine(void **state)
 	size_t bytes = make_event(0, 1);
 	struct sample s;
 
-	assert_int_equal(probe_cpu.ops->decode(&event, bytes + 8, &s), 0);
+	assert_int_equal(probe_cpu.ops->decode(NULL, &event, bytes + 8, &s), 0);
 }
 
 static void test_refuses_contradictions(void **state)
@@ -65,17 +65,17 @@ static void test_refuses_contradictions(void **state)
 	size_t bytes = make_event(2, 3);
 	struct sample s;
 
-	assert_int_equal(probe_cpu.ops->decode(&event, bytes - 1, &s), -EBADMSG);
-	assert_int_equal(probe_cpu.ops->decode(&event, STACK_EVENT_HEADER_BYTES - 1, &s), -EBADMSG);
-	assert_int_equal(probe_cpu.ops->decode(&event, 0, &s), -EBADMSG);
+	assert_int_equal(probe_cpu.ops->decode(NULL, &event, bytes - 1, &s), -EBADMSG);
+	assert_int_equal(probe_cpu.ops->decode(NULL, &event, STACK_EVENT_HEADER_BYTES - 1, &s), -EBADMSG);
+	assert_int_equal(probe_cpu.ops->decode(NULL, &event, 0, &s), -EBADMSG);
 	event.header.user_frames_cnt = 60000;
-	assert_int_equal(probe_cpu.ops->decode(&event, bytes, &s), -EBADMSG);
+	assert_int_equal(probe_cpu.ops->decode(NULL, &event, bytes, &s), -EBADMSG);
 	make_event(2, 3);
 	event.header.size = 0;
-	assert_int_equal(probe_cpu.ops->decode(&event, bytes, &s), -EBADMSG);
+	assert_int_equal(probe_cpu.ops->decode(NULL, &event, bytes, &s), -EBADMSG);
 	make_event(2, 3);
 	event.header.outcome = UNWIND_OUTCOME_CNT;
-	assert_int_equal(probe_cpu.ops->decode(&event, bytes, &s), -EBADMSG);
+	assert_int_equal(probe_cpu.ops->decode(NULL, &event, bytes, &s), -EBADMSG);
 }
 
 static struct cold_event cold;
@@ -99,7 +99,7 @@ static void test_decodes_a_copy(void **state)
 	size_t bytes = make_cold(100, 3);
 	struct sample s;
 
-	assert_int_equal(probe_cpu.ops->decode(&cold, bytes, &s), 0);
+	assert_int_equal(probe_cpu.ops->decode(NULL, &cold, bytes, &s), 0);
 	assert_int_equal(s.outcome, UNWIND_COLD);
 	assert_int_equal(s.kernel_cnt, 3);
 	assert_int_equal(s.user_cnt, 0);
@@ -114,22 +114,22 @@ static void test_refuses_copies_that_lie(void **state)
 	size_t bytes = make_cold(100, 3);
 	struct sample s;
 
-	assert_int_equal(probe_cpu.ops->decode(&cold, bytes - 1, &s), -EBADMSG);
+	assert_int_equal(probe_cpu.ops->decode(NULL, &cold, bytes - 1, &s), -EBADMSG);
 	cold.stack_bytes = 200;
-	assert_int_equal(probe_cpu.ops->decode(&cold, bytes, &s), -EBADMSG);
+	assert_int_equal(probe_cpu.ops->decode(NULL, &cold, bytes, &s), -EBADMSG);
 	cold.stack_bytes = COLD_STACK_BYTES + 1;
-	assert_int_equal(probe_cpu.ops->decode(&cold, sizeof(cold), &s), -EBADMSG);
+	assert_int_equal(probe_cpu.ops->decode(NULL, &cold, sizeof(cold), &s), -EBADMSG);
 	bytes = make_cold(0, 0);
 	cold.skipped_bytes = UINT32_MAX;
-	assert_int_equal(probe_cpu.ops->decode(&cold, bytes, &s), -EBADMSG);
+	assert_int_equal(probe_cpu.ops->decode(NULL, &cold, bytes, &s), -EBADMSG);
 	bytes = make_cold(0, MAX_KERNEL_FRAMES + 1);
-	assert_int_equal(probe_cpu.ops->decode(&cold, bytes, &s), -EBADMSG);
+	assert_int_equal(probe_cpu.ops->decode(NULL, &cold, bytes, &s), -EBADMSG);
 	bytes = make_cold(0, 0);
 	cold.header.outcome = UNWIND_END;
-	assert_int_equal(probe_cpu.ops->decode(&cold, bytes, &s), -EBADMSG);
+	assert_int_equal(probe_cpu.ops->decode(NULL, &cold, bytes, &s), -EBADMSG);
 	make_event(1, 1);
 	event.header.outcome = UNWIND_COLD; /* a walked record cannot be one */
-	assert_int_equal(probe_cpu.ops->decode(&event, event.header.size, &s), -EBADMSG);
+	assert_int_equal(probe_cpu.ops->decode(NULL, &event, event.header.size, &s), -EBADMSG);
 }
 
 static void test_cpu_lists(void **state)

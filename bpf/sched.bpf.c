@@ -1,0 +1,473 @@
+// SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only)
+/*
+ * Scheduler waits: runs at every switch of every CPU. The task that leaves gets the origin of its
+ * next wait and perhaps its stack taken; the one that comes has its wait measured by the kernel's
+ * own account (sched_info), split, judged and counted. Nothing is hooked at wake-up: last_queued
+ * and run_delay already say when the wait began, over migrations, too.
+ */
+#include "compat.bpf.h"
+#include "filter.bpf.h"
+#include "maps.bpf.h"
+#include "sched_count.bpf.h"
+#include "sched_cpu.bpf.h"
+#include "sched_task.bpf.h"
+#include "stack.bpf.h"
+
+#define TASK_DEAD        0x80 /* include/linux/sched.h: the last switch of a task */
+#define NR_SCHED_YIELD   24   /* x86-64 */
+#define STACKS_PER_CPU   250  /* at most, in a second */
+#define INVERSE_Q_MAX    64
+#define MEAN_CERTAIN_NS  (1U << 20) /* threads whose waits last that long are always sampled */
+#define MEAN_WEIGHT_BITS 3
+#define SECOND_BITS      30
+#define CGROUP_LEVELS    32
+
+const volatile bool sched_switch_has_state = false; /* the tracepoint's fourth argument: 5.18 */
+const volatile __u64 sched_filter_cgroup = 0;       /* id of the TARGET, where it is a cgroup */
+volatile __u64 sched_since_ns = 0; /* CLOCK_MONOTONIC: threads born later are new */
+
+/* While it is 0 nothing is counted; what ended threads had is still sent. */
+volatile __u32 sched_is_open = 0;
+
+static __always_inline u32 prev_state(const u64 *ctx, struct task_struct *prev)
+{
+	if (sched_switch_has_state)
+		return (u32)ctx[3];
+	if (bpf_core_field_exists(prev->__state))
+		return prev->__state;
+	return (u32)((struct task_struct___state *)prev)->state;
+}
+
+/* Below the TARGET's cgroup. Its own answer for a task that is not the current one. */
+static __noinline bool is_below(struct cgroup *cgroup)
+{
+	struct cgroup___ancestors *by_address = (void *)cgroup;
+	struct cgroup___ids *by_id = (void *)cgroup;
+	int level = BPF_CORE_READ(cgroup, level), i;
+	struct cgroup *ancestor;
+	u64 id = 0;
+
+	for (i = 0; i < CGROUP_LEVELS && i <= level; i++) {
+		if (bpf_core_field_exists(by_address->ancestors)) {
+			bpf_probe_read_kernel(&ancestor, sizeof(ancestor),
+					      &by_address->ancestors[i]);
+			id = BPF_CORE_READ(ancestor, kn, id);
+		} else {
+			bpf_probe_read_kernel(&id, sizeof(id), &by_id->ancestor_ids[i]);
+		}
+		if (id == sched_filter_cgroup)
+			return true;
+	}
+	return false;
+}
+
+static __always_inline bool is_of_target(struct task_struct *task, struct sched_task *t)
+{
+	if (filter_mode == FILTER_NONE)
+		return true;
+	if (filter_mode != FILTER_CGROUP)
+		return filter__admits(task->group_leader, task->tgid);
+	if (t && t->filtered == (u64)task->cgroups->dfl_cgrp)
+		return t->is_inside;
+	if (!t)
+		return is_below(task->cgroups->dfl_cgrp);
+	t->filtered = (u64)task->cgroups->dfl_cgrp;
+	t->is_inside = is_below(task->cgroups->dfl_cgrp);
+	return t->is_inside;
+}
+
+/* Sum of the times in which its queue had no bandwidth; 0 where there is no limit. */
+static __always_inline u64 throttled_ns(struct task_struct *task)
+{
+	struct cfs_rq *q = task->se.cfs_rq;
+
+	if (!bpf_core_field_exists(q->runtime_enabled) || !q->runtime_enabled)
+		return 0;
+	if (bpf_core_field_exists(((struct cfs_rq___self *)q)->throttled_clock_self_time))
+		return ((struct cfs_rq___self *)q)->throttled_clock_self_time;
+	if (bpf_core_field_exists(((struct cfs_rq___pelt *)q)->throttled_clock_pelt_time))
+		return ((struct cfs_rq___pelt *)q)->throttled_clock_pelt_time;
+	return ((struct cfs_rq___task *)q)->throttled_clock_task_time;
+}
+
+/* The kernel counts a switch as voluntary when the task wanted to sleep, also if a pending signal
+ * kept it runnable: it is not preempted then, whatever its state says by now. */
+static __always_inline u8 origin_of(struct task_struct *prev, struct sched_task *t, bool preempt,
+				    u32 state)
+{
+	if (!preempt && state)
+		return SCHED_ORIGIN_WOKEN;
+	if (preempt)
+		return SCHED_ORIGIN_PREEMPTED;
+	if (t->is_known && prev->nvcsw != t->nvcsw)
+		return SCHED_ORIGIN_WOKEN;
+	if (BPF_CORE_READ(compat__saved_regs(prev), orig_ax) == NR_SCHED_YIELD)
+		return SCHED_ORIGIN_WOKEN;
+	return SCHED_ORIGIN_PREEMPTED;
+}
+
+/* One in how many switches: the longer a thread's recent waits, the surer. */
+static __always_inline u32 choose_inverse_q(const struct sched_task *t)
+{
+	u32 inverse_q = INVERSE_Q_MAX, limit = MEAN_CERTAIN_NS / INVERSE_Q_MAX;
+	int i;
+
+#pragma unroll
+	for (i = 0; i < 6; i++) {
+		if (t->mean_ns < limit << 1)
+			break;
+		limit <<= 1;
+		inverse_q >>= 1;
+	}
+	return inverse_q;
+}
+
+static __always_inline bool is_sampled(struct sched_cpu *cpu, struct sched_task *t, u64 now)
+{
+	u64 second = now >> SECOND_BITS, x = cpu->random;
+
+	t->inverse_q = choose_inverse_q(t);
+	x ^= x << 13;
+	x ^= x >> 7;
+	x ^= x << 17;
+	cpu->random = x;
+	if ((x >> 32) & (t->inverse_q - 1))
+		return false;
+	if (cpu->stacks_second != second) {
+		cpu->stacks_second = second;
+		cpu->stacks_used = 0;
+	}
+	return cpu->stacks_used++ < STACKS_PER_CPU;
+}
+
+static __noinline u64 take_stack(u64 *ctx, struct sched_cpu *cpu, struct task_struct *prev)
+{
+	u32 kind = EVENT_SCHED_STACK, slot = SCRATCH_SCHED;
+	struct event_counters *counters = bpf_map_lookup_elem(&event_counters, &kind);
+	struct scratch *s = bpf_map_lookup_elem(&scratch, &slot);
+	struct stack_event_header *h;
+	u64 id;
+	u16 cs;
+
+	if (!counters || !s)
+		return STACK_ID_LOST;
+	counters__add(counters, COUNTER_FIRED);
+	if (!stack__claim(s)) {
+		counters__add(counters, COUNTER_DROPPED_SCRATCH_BUSY);
+		return STACK_ID_LOST;
+	}
+	h = &s->event.header;
+	stack__identify(h, prev, prev->group_leader, EVENT_SCHED_STACK);
+	id = (u64)(bpf_get_smp_processor_id() + 1) << 48 | ++cpu->stack_seq;
+	h->stack_id = id;
+	h->thread_start_ns = prev->start_boottime;
+	h->kernel_frames_cnt = stack__take_kernel(ctx, s->event.frames);
+	cs = stack__saved_regs(s, prev);
+	stack__take_user(s, SCRATCH_SCHED, prev, cs, false);
+	if (stack__submit(ctx, s, SCRATCH_SCHED, EVENT_SCHED_STACK_COLD, counters, false))
+		id = STACK_ID_LOST;
+	stack__release(s);
+	return id;
+}
+
+static __always_inline bool has_waited(const struct sched_task *t)
+{
+	return t->sums.waits[0] || t->sums.waits[1];
+}
+
+static __always_inline void describe_thread(struct sched_thread_event *ev,
+					    const struct sched_task *t, u32 tgid, u32 tid)
+{
+	ev->kind = EVENT_SCHED_THREAD;
+	ev->size = sizeof(*ev);
+	ev->start_ns = t->start_ns;
+	ev->process_start_ns = t->process_start_ns;
+	ev->cgroup = t->cgroup_id;
+	ev->tgid = tgid;
+	ev->tid = tid;
+	__builtin_memcpy(ev->comm, t->comm, sizeof(ev->comm));
+	__builtin_memcpy(ev->leader_comm, t->leader_comm, sizeof(ev->leader_comm));
+	ev->sums = t->sums;
+}
+
+static __noinline void send_thread(struct sched_totals *totals, struct task_struct *task,
+				   struct sched_task *t)
+{
+	struct sched_thread_event *ev;
+
+	if (has_waited(t)) {
+		ev = bpf_ringbuf_reserve(&samples, sizeof(*ev), 0);
+		if (ev) {
+			describe_thread(ev, t, task->tgid, task->pid);
+			bpf_ringbuf_submit(ev, BPF_RB_NO_WAKEUP);
+		} else {
+			totals->notes[SCHED_NOTE_THREADS_LOST]++;
+		}
+	}
+	task__forget(task);
+}
+
+static __always_inline void leave(u64 *ctx, struct sched_cpu *cpu, struct sched_totals *totals,
+				  struct task_struct *prev, u64 now)
+{
+	bool preempt = ctx[0];
+	u32 state = prev_state(ctx, prev);
+	struct sched_task *t = task__get(prev);
+
+	if (!t) {
+		cpu__add_run(cpu, prev, NULL, now);
+		return;
+	}
+	task__update_name(t, prev, &cpu->next_name, totals->notes);
+	task__update_cgroup(t, prev);
+	cpu__add_run(cpu, prev, t, now);
+	if (state & TASK_DEAD) {
+		send_thread(totals, prev, t);
+		return;
+	}
+	t->origin = origin_of(prev, t, preempt, state);
+	t->nvcsw = prev->nvcsw;
+	t->out_ns = preempt && state ? now : 0;
+	t->throttled_ns = throttled_ns(prev);
+	if (!t->is_known) {
+		t->is_known = 1;
+		t->run_delay = prev->sched_info.run_delay;
+		t->mean_ns = MEAN_CERTAIN_NS;
+	}
+	t->stack_id = STACK_ID_NONE;
+	if (is_of_target(prev, t) && is_sampled(cpu, t, now))
+		t->stack_id = take_stack(ctx, cpu, prev);
+}
+
+/* Length of the wait that ends now by the kernel's account: its last leg, which sched_info will add
+ * right behind us, and legs that it closed when it moved the task. False: it counts none. */
+static __always_inline bool measure(struct task_struct *next, struct sched_task *t, u64 now,
+				    struct sched_totals *totals, u64 *ret_from, u64 *ret_earlier_ns)
+{
+	u64 queued = next->sched_info.last_queued, delay = next->sched_info.run_delay, before;
+	u64 leg = queued ? now - queued : 0;
+
+	*ret_from = queued ? queued : now;
+	*ret_earlier_ns = 0;
+	if (!t)
+		return queued;
+	if (t->is_known) {
+		before = t->run_delay;
+	} else {
+		/* Met for the first time: what it waited before the window is not ours. */
+		before = next->start_time >= sched_since_ns ? 0 : delay;
+		t->is_known = 1;
+		t->origin = SCHED_ORIGIN_WOKEN;
+		t->mean_ns = MEAN_CERTAIN_NS;
+	}
+	*ret_earlier_ns = delay - before;
+	t->run_delay = delay + leg;
+	if (queued || delay != before)
+		return true;
+	if (t->out_ns) {
+		totals->notes[SCHED_NOTE_UNACCOUNTED]++;
+		totals->unaccounted_ns += now - t->out_ns;
+	}
+	return false;
+}
+
+static __always_inline void split(struct sched_cpu *cpu, struct sched_totals *totals,
+				  struct sched_wait *w, u64 from, u64 earlier_ns)
+{
+	bool is_short = false;
+	u64 rt;
+
+	if (w->origin == SCHED_ORIGIN_PREEMPTED) {
+		w->reason_ns[SCHED_PREEMPTED] = w->wait_ns;
+		return;
+	}
+	rt = cpu__rt_since(cpu, from, &is_short);
+	if (rt > w->wait_ns - earlier_ns)
+		rt = w->wait_ns - earlier_ns;
+	w->reason_ns[SCHED_DELAYED] = rt;
+	w->reason_ns[SCHED_RUNNABLE] = w->wait_ns - rt;
+	if (is_short)
+		totals->notes[SCHED_NOTE_LOOKBACK_SHORT]++;
+	if (earlier_ns)
+		totals->notes[SCHED_NOTE_MIGRATED_LEG]++;
+}
+
+static __always_inline void judge(struct sched_cpu *cpu, struct sched_wait *w,
+				  struct task_struct *next, struct sched_task *t, u64 now, u64 from,
+				  u64 earlier_ns)
+{
+	struct sched_verdict *v = &cpu->verdict;
+	u64 throttled, best = 0, idx;
+	int i;
+
+	cpu__judge(cpu, from, now, t ? t->cgroup : 0);
+	v->parts[SCHED_CAUSE_MIGRATION] = earlier_ns;
+	throttled = throttled_ns(next);
+	if (t && t->throttled_ns && throttled > t->throttled_ns) {
+		throttled -= t->throttled_ns;
+		v->parts[SCHED_CAUSE_THROTTLE] = throttled < w->wait_ns ? throttled : w->wait_ns;
+	}
+	w->cause = SCHED_CAUSE_UNKNOWN;
+#pragma unroll
+	for (i = 0; i < SCHED_CAUSES; i++) {
+		if (v->parts[i] > best) {
+			best = v->parts[i];
+			w->cause = i;
+		}
+	}
+	w->culprit = NULL;
+	if (v->nr && v->share_ns >= v->parts[SCHED_CAUSE_UNKNOWN] + earlier_ns) {
+		idx = v->nr;
+		BOUND(idx, RUNS - 1);
+		w->culprit = &cpu->runs[idx];
+	}
+}
+
+/* A wait whose stack was taken: the record that gives that stack its weight. */
+static __noinline void send_wait(struct event_counters *counters, const struct sched_wait *w,
+				 const struct sched_task *t)
+{
+	struct sched_wait_event *ev;
+	int i;
+
+	if (t->stack_id == STACK_ID_NONE) {
+		counters__add(counters, COUNTER_UNSAMPLED);
+		return;
+	}
+	ev = bpf_ringbuf_reserve(&samples, sizeof(*ev), 0);
+	if (!ev) {
+		counters__add(counters, COUNTER_DROPPED_RING_FULL);
+		return;
+	}
+	ev->kind = EVENT_SCHED_WAIT;
+	ev->size = sizeof(*ev);
+	ev->time_ns = bpf_ktime_get_ns();
+	ev->stack_id = t->stack_id;
+	ev->thread_start_ns = t->start_ns;
+	ev->tgid = w->tgid;
+	ev->tid = w->tid;
+	ev->cpu = bpf_get_smp_processor_id();
+	ev->inverse_q = t->inverse_q;
+	for (i = 0; i < SCHED_REASONS; i++)
+		ev->reason_ns[i] = w->reason_ns[i];
+	ev->origin = w->origin;
+	__builtin_memset(ev->reserved, 0, sizeof(ev->reserved));
+	bpf_ringbuf_submit(ev, BPF_RB_NO_WAKEUP);
+	counters__add(counters, COUNTER_SUBMITTED);
+}
+
+static __always_inline void add_to_thread(struct sched_task *t, const struct sched_wait *w)
+{
+	u64 mean = w->wait_ns < MEAN_CERTAIN_NS * 2 ? w->wait_ns : MEAN_CERTAIN_NS * 2;
+
+	if (w->origin == SCHED_ORIGIN_PREEMPTED) {
+		t->sums.waits[SCHED_ORIGIN_PREEMPTED]++;
+		t->sums.preempted_ns += w->wait_ns;
+	} else {
+		t->sums.waits[SCHED_ORIGIN_WOKEN]++;
+		t->sums.delayed_ns += w->reason_ns[SCHED_DELAYED];
+		t->sums.runnable_ns += w->reason_ns[SCHED_RUNNABLE];
+	}
+	t->mean_ns += (mean >> MEAN_WEIGHT_BITS) - (t->mean_ns >> MEAN_WEIGHT_BITS);
+}
+
+static __always_inline void enter(struct sched_cpu *cpu, struct sched_totals *totals,
+				  struct event_counters *counters, struct task_struct *next,
+				  u64 now)
+{
+	struct sched_task *t = task__get(next);
+	struct sched_wait w = { .tgid = next->tgid, .tid = next->pid };
+	u64 from, earlier_ns;
+	bool is_counted;
+
+	if (t) {
+		task__update_name(t, next, &cpu->next_name, totals->notes);
+		task__update_cgroup(t, next);
+		w.name = t->name;
+		w.cgroup_id = t->cgroup_id;
+	}
+	is_counted = measure(next, t, now, totals, &from, &earlier_ns);
+	if (!is_of_target(next, t)) {
+		counters__add(counters, COUNTER_FILTERED);
+		return;
+	}
+	if (!is_counted) {
+		counters__add(counters, COUNTER_UNACCOUNTED);
+		return;
+	}
+	w.wait_ns = now - from + earlier_ns;
+	w.origin = t ? t->origin : SCHED_ORIGIN_WOKEN;
+	split(cpu, totals, &w, from, earlier_ns);
+	judge(cpu, &w, next, t, now, from, earlier_ns);
+	count__histograms(totals, &w);
+	count__cause(totals, &w);
+	count__matrix(totals, &w);
+	if (sched_by)
+		count__group(totals, &w);
+	if (w.wait_ns > cpu->worst_ns && sched_worst_cnt)
+		count__worst(cpu, &w, next);
+	if (!t) {
+		totals->notes[SCHED_NOTE_NO_STATE]++;
+		counters__add(counters, COUNTER_UNSAMPLED);
+		return;
+	}
+	add_to_thread(t, &w);
+	send_wait(counters, &w, t);
+}
+
+SEC("?tp_btf/sched_switch")
+int sched_switch(u64 *ctx)
+{
+	struct task_struct *prev = (void *)ctx[1], *next = (void *)ctx[2];
+	u32 kind = EVENT_SCHED_WAIT, zero = 0;
+	struct event_counters *counters = bpf_map_lookup_elem(&event_counters, &kind);
+	struct sched_totals *totals = bpf_map_lookup_elem(&sched_totals, &zero);
+	struct sched_cpu *cpu = bpf_map_lookup_elem(&sched_cpus, &zero);
+	struct sched_task *t;
+	u64 now;
+
+	if (!counters || !totals || !cpu)
+		return 0;
+	if (!sched_is_open) {
+		if (prev_state(ctx, prev) & TASK_DEAD && (t = task__find(prev)))
+			send_thread(totals, prev, t);
+		return 0;
+	}
+	/* The clock sched_info goes by; every task has the fair queue of the CPU it is on. */
+	now = prev->se.cfs_rq->rq->clock;
+	if (!cpu->first_ns) {
+		cpu->first_ns = now;
+		cpu->random = bpf_ktime_get_ns() | 1;
+	}
+	counters__add(counters, COUNTER_FIRED);
+	if (prev->pid)
+		leave(ctx, cpu, totals, prev, now);
+	else
+		cpu__add_run(cpu, prev, NULL, now);
+	if (next->pid)
+		enter(cpu, totals, counters, next, now);
+	else
+		counters__add(counters, COUNTER_IDLE);
+	cpu->since_ns = now;
+	cpu->is_rt = next->pid && next->prio < PRIO_RT_END;
+	return 0;
+}
+
+/* Reads out the threads that are alive. */
+SEC("?iter/task")
+int sched_threads(struct bpf_iter__task *ctx)
+{
+	struct sched_thread_event ev;
+	struct task_struct *task = ctx->task;
+	struct sched_task *t;
+
+	if (!task)
+		return 0;
+	t = task__find(task);
+	if (!t || !has_waited(t))
+		return 0;
+	__builtin_memset(&ev, 0, sizeof(ev));
+	describe_thread(&ev, t, task->tgid, task->pid);
+	bpf_seq_write(ctx->meta->seq, &ev, sizeof(ev));
+	return 0;
+}

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
+/*
+ * Where sched.bpf.c counts waits: per-CPU histograms and sums, the matrix of victims and culprits,
+ * the worst waits, groups of histograms (--by). Private to it; what is in the maps is abi/sched.h.
+ */
+#ifndef SCHED_COUNT_BPF_H
+#define SCHED_COUNT_BPF_H
+
+#include "sched_cpu.bpf.h"
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct sched_totals);
+} sched_totals SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(max_entries, SCHED_MATRIX_MAX);
+	__type(key, struct sched_pair);
+	__type(value, struct sched_cell);
+} sched_matrix SEC(".maps");
+
+struct sched_worst_list {
+	struct sched_worst waits[SCHED_WORST_MAX];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct sched_worst_list);
+} sched_worst SEC(".maps");
+
+/* Only with --by; values are shared by all CPUs. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, SCHED_GROUPS_MAX);
+	__type(key, u64);
+	__type(value, struct sched_group);
+} sched_groups SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct sched_group);
+} sched_no_group SEC(".maps");
+
+const volatile __u32 sched_by = SCHED_BY_NOTHING;
+const volatile __u32 sched_worst_cnt = 0;
+
+/* One wait of one thread, measured and judged. */
+struct sched_wait {
+	u64 wait_ns;
+	u64 reason_ns[SCHED_REASONS];
+	u64 cgroup_id;
+	u32 tgid, tid, name;
+	u8 origin, cause;
+	struct sched_run *culprit; /* NULL: unknown */
+};
+
+static __always_inline void observe(struct sched_histogram *h, u64 ns, u32 slot)
+{
+	u64 idx = slot;
+
+	h->cnt++;
+	h->sum_ns += ns;
+	if (ns > h->max_ns)
+		h->max_ns = ns;
+	if (idx < LATENCY_SLOTS)
+		h->slots[idx]++;
+}
+
+/* On other CPUs somebody may do the same. The maximum may lose against one that is as good as
+ * simultaneous; user space holds it against the highest slot. */
+static __always_inline void observe_shared(struct sched_histogram *h, u64 ns, u32 slot)
+{
+	u64 idx = slot;
+
+	__sync_fetch_and_add(&h->cnt, 1);
+	__sync_fetch_and_add(&h->sum_ns, ns);
+	if (ns > h->max_ns)
+		h->max_ns = ns;
+	if (idx < LATENCY_SLOTS)
+		__sync_fetch_and_add(&h->slots[idx], 1);
+}
+
+/* A preempted wait is one observation of its reason; a woken one of runnable always, of delayed
+ * where there was something to wait behind. Each is one of latency. */
+static __always_inline void count__histograms(struct sched_totals *totals,
+					      const struct sched_wait *w)
+{
+	u32 slot = latency__slot(w->wait_ns);
+
+	observe(&totals->histograms[SCHED_LATENCY], w->wait_ns, slot);
+	if (w->origin == SCHED_ORIGIN_PREEMPTED) {
+		observe(&totals->histograms[SCHED_PREEMPTED], w->wait_ns, slot);
+		return;
+	}
+	if (w->reason_ns[SCHED_DELAYED]) {
+		observe(&totals->histograms[SCHED_DELAYED], w->reason_ns[SCHED_DELAYED],
+			latency__slot(w->reason_ns[SCHED_DELAYED]));
+		slot = latency__slot(w->reason_ns[SCHED_RUNNABLE]);
+	}
+	observe(&totals->histograms[SCHED_RUNNABLE], w->reason_ns[SCHED_RUNNABLE], slot);
+}
+
+static __always_inline void count__cause(struct sched_totals *totals, const struct sched_wait *w)
+{
+	u64 cause = w->cause;
+
+	if (cause >= SCHED_CAUSES)
+		return;
+	totals->cause_waits[cause]++;
+	if (w->origin == SCHED_ORIGIN_PREEMPTED) {
+		totals->cause_ns[SCHED_PREEMPTED][cause] += w->wait_ns;
+		return;
+	}
+	totals->cause_ns[SCHED_DELAYED][cause] += w->reason_ns[SCHED_DELAYED];
+	totals->cause_ns[SCHED_RUNNABLE][cause] += w->reason_ns[SCHED_RUNNABLE];
+}
+
+/* The cell {0, 0} is "other"; user space has made it before anything is counted. */
+static __noinline void count__matrix(struct sched_totals *totals, const struct sched_wait *w)
+{
+	struct sched_pair pair = { 0 }, other = { 0 };
+	struct sched_cell fresh = { .ns = w->wait_ns, .waits = 1 }, *cell;
+	const struct sched_run *culprit = w->culprit;
+
+	if (!culprit) {
+		totals->unknown_ns += w->wait_ns;
+		totals->unknown_waits++;
+		return;
+	}
+	if (sched_by == SCHED_BY_CGROUP) {
+		pair.victim = w->cgroup_id;
+		pair.culprit = culprit->tid ? culprit->cgroup_id : SCHED_IDLE_KEY;
+	} else {
+		pair.victim = w->name;
+		pair.culprit = culprit->tid ? culprit->name : SCHED_IDLE_KEY;
+	}
+	cell = bpf_map_lookup_elem(&sched_matrix, &pair);
+	if (!cell) {
+		if (!bpf_map_update_elem(&sched_matrix, &pair, &fresh, BPF_NOEXIST))
+			return;
+		cell = bpf_map_lookup_elem(&sched_matrix, &pair); /* another CPU made it? */
+		if (!cell) {
+			totals->notes[SCHED_NOTE_MATRIX_FULL]++;
+			cell = bpf_map_lookup_elem(&sched_matrix, &other);
+		}
+	}
+	if (cell) {
+		cell->ns += w->wait_ns;
+		cell->waits++;
+	}
+}
+
+static __noinline void count__group(struct sched_totals *totals, const struct sched_wait *w)
+{
+	u64 key = sched_by == SCHED_BY_CGROUP ? w->cgroup_id
+		  : sched_by == SCHED_BY_COMM ? w->name
+		  : sched_by == SCHED_BY_PID  ? w->tgid
+					      : bpf_get_smp_processor_id();
+	struct sched_group *g = bpf_map_lookup_elem(&sched_groups, &key), *none;
+	u32 slot, zero = 0;
+
+	if (!g) {
+		none = bpf_map_lookup_elem(&sched_no_group, &zero);
+		if (!none)
+			return;
+		bpf_map_update_elem(&sched_groups, &key, none, BPF_NOEXIST);
+		g = bpf_map_lookup_elem(&sched_groups, &key);
+	}
+	if (!g) {
+		totals->notes[SCHED_NOTE_GROUPS_FULL]++;
+		key = SCHED_OTHER_KEY; /* made by user space */
+		g = bpf_map_lookup_elem(&sched_groups, &key);
+		if (!g)
+			return;
+	}
+	slot = latency__slot(w->wait_ns);
+	observe_shared(&g->histograms[SCHED_LATENCY], w->wait_ns, slot);
+	if (w->origin == SCHED_ORIGIN_PREEMPTED) {
+		observe_shared(&g->histograms[SCHED_PREEMPTED], w->wait_ns, slot);
+		return;
+	}
+	if (w->reason_ns[SCHED_DELAYED])
+		observe_shared(&g->histograms[SCHED_DELAYED], w->reason_ns[SCHED_DELAYED],
+			       latency__slot(w->reason_ns[SCHED_DELAYED]));
+	observe_shared(&g->histograms[SCHED_RUNNABLE], w->reason_ns[SCHED_RUNNABLE],
+		       latency__slot(w->reason_ns[SCHED_RUNNABLE]));
+}
+
+/* Takes the place of the least of those kept; rare once the list has filled. */
+static __noinline void count__worst(struct sched_cpu *cpu, const struct sched_wait *w,
+				    struct task_struct *victim)
+{
+	u32 zero = 0, i, least = 0;
+	u64 idx = cpu->worst_idx;
+	struct sched_worst_list *list = bpf_map_lookup_elem(&sched_worst, &zero);
+	const struct sched_run *culprit = w->culprit;
+	struct sched_worst *e;
+
+	if (!list)
+		return;
+	BOUND(idx, SCHED_WORST_MAX - 1);
+	e = &list->waits[idx];
+	e->time_ns = bpf_ktime_get_ns();
+	e->wait_ns = w->wait_ns;
+	for (i = 0; i < SCHED_REASONS; i++)
+		e->reason_ns[i] = w->reason_ns[i];
+	e->cpu = bpf_get_smp_processor_id();
+	e->cause = w->cause;
+	e->victim.tgid = w->tgid;
+	e->victim.tid = w->tid;
+	e->victim.cgroup = w->cgroup_id;
+	bpf_probe_read_kernel(e->victim.comm, sizeof(e->victim.comm), victim->comm);
+	e->has_culprit = culprit != NULL;
+	if (culprit) {
+		e->culprit.tgid = culprit->tgid;
+		e->culprit.tid = culprit->tid;
+		e->culprit.cgroup = culprit->cgroup_id;
+		__builtin_memcpy(e->culprit.comm, culprit->comm, sizeof(e->culprit.comm));
+	}
+	cpu->worst_ns = ~0ULL;
+	for (i = 0; i < SCHED_WORST_MAX && i < sched_worst_cnt; i++) {
+		if (list->waits[i].wait_ns >= cpu->worst_ns)
+			continue;
+		cpu->worst_ns = list->waits[i].wait_ns;
+		least = i;
+	}
+	cpu->worst_idx = least;
+}
+
+#endif

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
+/*
+ * What sched.bpf.c remembers of every CPU: who ran in its last switches, which names the culprit of
+ * a wait, and when it ran real-time tasks, which splits a wait. Written at every switch-out, read
+ * at every switch-in. Private to sched.bpf.c. Times are the run queue's clock.
+ */
+#ifndef SCHED_CPU_BPF_H
+#define SCHED_CPU_BPF_H
+
+#include "sched_task.bpf.h"
+
+#define RUNS          32 /* a power of two */
+#define STRETCHES     4096
+#define STRETCH_STEPS 12  /* log2(STRETCHES) */
+#define PRIO_RT_END   100 /* MAX_RT_PRIO: effective priorities below are not fair ones */
+
+/* From a switch-in to the next switch-out. */
+struct sched_run {
+	u64 start_ns, end_ns;
+	u64 cgroup; /* address */
+	u64 cgroup_id;
+	u32 tid, tgid; /* 0: idle */
+	u32 name;
+	u32 next_nr; /* of the same thread on this CPU, 0: none yet */
+	u8 cause;    /* what it is to whoever waits, but for SAME_CGROUP */
+	u8 reserved[7];
+	char comm[TASK_COMM_BYTES];
+};
+
+/* Time in which real-time, deadline or stop tasks ran without a gap. */
+struct sched_stretch {
+	u64 start_ns, end_ns;
+	u64 before_ns; /* sum of all earlier ones */
+};
+
+/* Of one CPU; too long for a per-CPU map (32 KiB). */
+struct sched_stretches {
+	struct sched_stretch ring[STRETCHES];
+};
+
+#define SCHED_PARTS 8 /* SCHED_CAUSES, rounded up to a power of two */
+
+/* What a look back over the last runs found. */
+struct sched_verdict {
+	u64 from_ns, cgroup; /* of the wait */
+	u64 seen_ns;
+	u64 share_ns; /* the culprit's */
+	u32 nr;       /* the culprit's last run; 0: unknown */
+	u32 padding;
+	u64 parts[SCHED_PARTS];
+};
+
+struct sched_cpu {
+	u64 first_ns; /* what lies before is not known; 0: nothing is */
+	u64 since_ns; /* the current task was switched in */
+	u64 next_name;
+	u64 stack_seq;
+	u64 stacks_second, stacks_used;
+	u64 stretches_cnt;
+	u64 stretch_end_ns; /* of the last stretch */
+	u64 random;
+	u32 runs_cnt;
+	u32 idle_nr; /* last run of the idle task */
+	u32 is_rt;   /* the current task was when it was switched in */
+	u32 worst_idx;
+	u64 worst_ns; /* the least of the worst waits that are kept */
+	struct sched_run runs[RUNS];
+	struct sched_verdict verdict;
+	/* Of the verdict: number of the last run of the same thread, and what all of them got. */
+	u32 heads[RUNS];
+	u64 shares[RUNS];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct sched_cpu);
+} sched_cpus SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1); /* possible CPUs */
+	__type(key, u32);
+	__type(value, struct sched_stretches);
+} sched_stretches SEC(".maps");
+
+/* The task that ran from since_ns on did so as a real-time task. */
+static __noinline void cpu__add_stretch(struct sched_cpu *cpu, u64 start_ns, u64 now)
+{
+	u32 key = bpf_get_smp_processor_id();
+	struct sched_stretches *all = bpf_map_lookup_elem(&sched_stretches, &key);
+	u64 last = cpu->stretches_cnt - 1, idx = cpu->stretches_cnt;
+	u64 before = 0;
+
+	if (!all)
+		return;
+	BOUND(last, STRETCHES - 1);
+	BOUND(idx, STRETCHES - 1);
+	if (cpu->stretches_cnt) {
+		if (all->ring[last].end_ns == start_ns) {
+			all->ring[last].end_ns = now;
+			cpu->stretch_end_ns = now;
+			return;
+		}
+		before = all->ring[last].before_ns + all->ring[last].end_ns -
+			 all->ring[last].start_ns;
+	}
+	all->ring[idx].start_ns = start_ns;
+	all->ring[idx].end_ns = now;
+	all->ring[idx].before_ns = before;
+	cpu->stretches_cnt++;
+	cpu->stretch_end_ns = now;
+}
+
+/* How long real-time tasks ran from 'from' until now. *ret_short: the record does not reach back.
+ */
+static __noinline u64 cpu__rt_since(struct sched_cpu *cpu, u64 from, bool *ret_short)
+{
+	u32 key = bpf_get_smp_processor_id();
+	struct sched_stretches *all;
+	u64 cnt = cpu->stretches_cnt, oldest, last, lo, mid, total, before;
+	int step;
+
+	*ret_short = from < cpu->first_ns;
+	if (cpu->stretch_end_ns <= from)
+		return 0;
+	all = bpf_map_lookup_elem(&sched_stretches, &key);
+	if (!all || !cnt)
+		return 0;
+	last = cnt - 1;
+	oldest = cnt > STRETCHES ? cnt - STRETCHES : 0;
+	/* The last one that begins at or before 'from', else the oldest. */
+	lo = oldest;
+	for (step = STRETCHES / 2; step; step >>= 1) {
+		mid = lo + step;
+		if (mid > last)
+			continue;
+		BOUND(mid, STRETCHES - 1);
+		if (all->ring[mid].start_ns <= from)
+			lo += step;
+	}
+	if (cnt > STRETCHES && lo == oldest) {
+		mid = lo;
+		BOUND(mid, STRETCHES - 1);
+		*ret_short |= all->ring[mid].start_ns > from;
+	}
+	BOUND(last, STRETCHES - 1);
+	BOUND(lo, STRETCHES - 1);
+	total = all->ring[last].before_ns + all->ring[last].end_ns - all->ring[last].start_ns;
+	before = all->ring[lo].before_ns;
+	if (from > all->ring[lo].start_ns) {
+		u64 end = all->ring[lo].end_ns;
+
+		before += (end < from ? end : from) - all->ring[lo].start_ns;
+	}
+	return total - before;
+}
+
+/* The current task, 't' (NULL: idle, or nothing is known of it), is switched out. */
+static __always_inline void cpu__add_run(struct sched_cpu *cpu, struct task_struct *task,
+					 struct sched_task *t, u64 now)
+{
+	u32 nr = cpu->runs_cnt + 1, *last_nr = t ? &t->run_nr : &cpu->idle_nr;
+	u32 this_cpu = bpf_get_smp_processor_id();
+	bool is_rt = task->pid && (task->prio < PRIO_RT_END || cpu->is_rt);
+	u64 idx = nr, last = *last_nr;
+	struct sched_run *r;
+
+	if (!cpu->since_ns)
+		return; /* since when it has been running is not known */
+	cpu->runs_cnt = nr;
+	BOUND(idx, RUNS - 1);
+	r = &cpu->runs[idx];
+	r->start_ns = cpu->since_ns;
+	r->end_ns = now;
+	r->tid = task->pid;
+	r->tgid = task->tgid;
+	r->next_nr = 0;
+	r->cause = !task->pid ? SCHED_CAUSE_IDLE_CPU : is_rt ? SCHED_CAUSE_RT : SCHED_CAUSE_FAIR;
+	if (is_rt)
+		cpu__add_stretch(cpu, cpu->since_ns, now);
+	if (t) {
+		r->cgroup = t->cgroup;
+		r->cgroup_id = t->cgroup_id;
+		r->name = t->name;
+		__builtin_memcpy(r->comm, t->comm, sizeof(r->comm));
+		if (t->run_cpu != this_cpu)
+			last = 0;
+		t->run_cpu = this_cpu;
+	} else {
+		r->cgroup = 0;
+		r->name = 0;
+		if (task->pid)
+			last = 0; /* no memory for its state */
+	}
+	if (last && nr - last < RUNS) {
+		BOUND(last, RUNS - 1);
+		cpu->runs[last].next_nr = nr;
+	}
+	if (t || !task->pid)
+		*last_nr = nr;
+}
+
+/*
+ * One step back in time: adds the run before 'back' others to the verdict. 0: there may be more. A
+ * global function: verifiers check it once, not once per iteration and state.
+ */
+__noinline int sched_judge_run(u32 back)
+{
+	u32 zero = 0, nr, head;
+	struct sched_cpu *cpu = bpf_map_lookup_elem(&sched_cpus, &zero);
+	u64 idx, at, overlap, share, part;
+	struct sched_verdict *v;
+	struct sched_run *r;
+
+	if (!cpu || cpu->runs_cnt <= back)
+		return 1;
+	v = &cpu->verdict;
+	nr = head = cpu->runs_cnt - back;
+	idx = nr;
+	BOUND(idx, RUNS - 1);
+	r = &cpu->runs[idx];
+	if (r->end_ns <= v->from_ns)
+		return 1;
+	overlap = r->end_ns - (r->start_ns > v->from_ns ? r->start_ns : v->from_ns);
+	v->seen_ns += overlap;
+	part = r->cause;
+	if (part == SCHED_CAUSE_FAIR && r->cgroup == v->cgroup)
+		part = SCHED_CAUSE_SAME_CGROUP;
+	BOUND(part, SCHED_PARTS - 1);
+	v->parts[part] += overlap;
+	if (r->next_nr) {
+		at = r->next_nr;
+		BOUND(at, RUNS - 1);
+		head = cpu->heads[at];
+	}
+	at = head;
+	BOUND(at, RUNS - 1);
+	share = head == nr ? overlap : cpu->shares[at] + overlap;
+	cpu->shares[at] = share;
+	cpu->heads[idx] = head;
+	if (share > v->share_ns) {
+		v->share_ns = share;
+		v->nr = head;
+	}
+	return r->start_ns <= v->from_ns;
+}
+
+/* Who had the CPU from 'from' until now, over its last runs: cpu->verdict. */
+static __always_inline void cpu__judge(struct sched_cpu *cpu, u64 from, u64 now, u64 cgroup)
+{
+	struct sched_verdict *v = &cpu->verdict;
+	u32 i;
+
+	__builtin_memset(v, 0, sizeof(*v));
+	v->from_ns = from;
+	v->cgroup = cgroup;
+	for (i = 0; i < RUNS; i++)
+		if (sched_judge_run(i))
+			break;
+	if (now - from > v->seen_ns)
+		v->parts[SCHED_CAUSE_UNKNOWN] = now - from - v->seen_ns;
+}
+
+#endif

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
+/*
+ * What sched.bpf.c remembers of every thread: in task storage, or where tracing programs have none
+ * (before 5.12) in a hash by tid. Private to it.
+ */
+#ifndef SCHED_TASK_BPF_H
+#define SCHED_TASK_BPF_H
+
+#include "compat.bpf.h"
+#include "maps.bpf.h"
+
+#define SCHED_TASKS_MAX   16384 /* of the hash */
+#define SCHED_ROOT_CGROUP 1     /* id of the root of every hierarchy */
+
+#define NAME_CPU_BITS                                                                              \
+	12 /* ids are counted per CPU: there is no atomic fetch-and-add before 5.12                \
+	    */
+
+struct sched_task {
+	u64 run_delay;    /* sched_info.run_delay just behind its last switch-in */
+	u64 out_ns;       /* began a wait that run_delay will not count; else 0 */
+	u64 throttled_ns; /* of its queue, at its last switch-out */
+	u64 nvcsw;        /* at its last switch-out */
+	u64 cgroup;       /* address, and */
+	u64 cgroup_id;    /* what it is called */
+	u64 filtered;     /* address of the cgroup that 'is_inside' is about */
+	u64 stack_id;     /* taken at its last switch-out */
+	u64 start_ns, process_start_ns;
+	struct sched_sums sums;
+	u32 inverse_q;
+	u32 mean_ns; /* of its recent waits */
+	u32 name;    /* id of comm */
+	u32 run_nr;  /* its last run on run_cpu */
+	u32 run_cpu;
+	u8 origin;    /* of its current wait */
+	u8 is_known;  /* run_delay is set */
+	u8 is_inside; /* of the TARGET's cgroup */
+	u8 reserved;
+	char comm[TASK_COMM_BYTES], leader_comm[TASK_COMM_BYTES];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct sched_task);
+} sched_tasks SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, SCHED_TASKS_MAX);
+	__type(key, u32);
+	__type(value, struct sched_task);
+} sched_tasks_hash SEC(".maps");
+
+/* comm → id. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, SCHED_NAMES_MAX);
+	__type(key, char[TASK_COMM_BYTES]);
+	__type(value, u32);
+} sched_names SEC(".maps");
+
+const volatile bool sched_has_task_storage = false;
+const volatile bool sched_cgroup_v1 = false; /* the cpu controller is on a hierarchy of its own */
+
+static const struct sched_task no_task = { 0 };
+
+static __always_inline struct sched_task *task__find(struct task_struct *task)
+{
+	u32 tid;
+
+	if (sched_has_task_storage)
+		return bpf_task_storage_get(&sched_tasks, task, NULL, 0);
+	tid = task->pid;
+	return bpf_map_lookup_elem(&sched_tasks_hash, &tid);
+}
+
+static __always_inline struct sched_task *task__get(struct task_struct *task)
+{
+	struct sched_task *t;
+	u32 tid;
+
+	if (sched_has_task_storage)
+		return bpf_task_storage_get(&sched_tasks, task, NULL,
+					    BPF_LOCAL_STORAGE_GET_F_CREATE);
+	tid = task->pid;
+	t = bpf_map_lookup_elem(&sched_tasks_hash, &tid);
+	if (t)
+		return t;
+	bpf_map_update_elem(&sched_tasks_hash, &tid, &no_task, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&sched_tasks_hash, &tid);
+}
+
+/* Storage goes with its task. */
+static __always_inline void task__forget(struct task_struct *task)
+{
+	u32 tid;
+
+	if (sched_has_task_storage)
+		return;
+	tid = task->pid;
+	bpf_map_delete_elem(&sched_tasks_hash, &tid);
+}
+
+/* The cgroup whose CPU time the task uses, by address; an autogroup's (none) counts as 0. */
+static __always_inline struct cgroup *task__cgroup(struct task_struct *task)
+{
+	if (sched_cgroup_v1)
+		return task->sched_task_group->css.cgroup;
+	return task->cgroups->dfl_cgrp;
+}
+
+/* Two loads at each switch; the id only when it changes. */
+static __always_inline void task__update_cgroup(struct sched_task *t, struct task_struct *task)
+{
+	struct cgroup *cgroup = task__cgroup(task);
+
+	if (t->cgroup_id && t->cgroup == (u64)cgroup)
+		return;
+	t->cgroup = (u64)cgroup;
+	t->cgroup_id = cgroup ? cgroup->kn->id : SCHED_ROOT_CGROUP;
+}
+
+/* The id of a comm, given at first sight; 0 when there is no room. */
+static __noinline u32 name_id(const char *comm, u64 *next, u64 *notes)
+{
+	u32 fresh, *id = bpf_map_lookup_elem(&sched_names, comm);
+
+	if (id)
+		return *id;
+	fresh = ++*next << NAME_CPU_BITS | bpf_get_smp_processor_id();
+	if (!bpf_map_update_elem(&sched_names, comm, &fresh, BPF_NOEXIST))
+		return fresh;
+	id = bpf_map_lookup_elem(&sched_names, comm); /* another CPU was first? */
+	if (id)
+		return *id;
+	notes[SCHED_NOTE_NAMES_FULL]++;
+	return 0;
+}
+
+/* A thread's comm changes with execve(2) and prctl(2): two words to compare at each switch. */
+static __always_inline void task__update_name(struct sched_task *t, struct task_struct *task,
+					      u64 *next_name, u64 *notes)
+{
+	const u64 *now = (const u64 *)task->comm;
+	u64 *kept = (u64 *)t->comm;
+	struct task_struct *leader;
+
+	if (now[0] == kept[0] && now[1] == kept[1] && t->start_ns)
+		return;
+	kept[0] = now[0];
+	kept[1] = now[1];
+	leader = task->group_leader;
+	bpf_probe_read_kernel(t->leader_comm, sizeof(t->leader_comm), leader->comm);
+	t->start_ns = task->start_boottime;
+	t->process_start_ns = leader->start_boottime;
+	t->name = name_id(t->comm, next_name, notes);
+}
+
+#endif

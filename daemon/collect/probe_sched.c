@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Scheduler waits: one tracepoint program (bpf/sched.bpf.c) for all CPUs, whose records are stacks,
+ * the waits they stand for, and what ended threads have waited. The rest stays in maps until
+ * sched_snapshot.c reads it.
+ */
+#include <errno.h>
+#include <linux/membarrier.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include <bpf/libbpf.h>
+#include "base/clock.h"
+#include "base/log.h"
+#include "collect/probe_ops.h"
+#include "collect/sched_kernel.h"
+#include "collect/sched_state.h"
+
+static void choose_maps(struct cprofd_bpf *skel, const struct collector_config *config,
+			bool is_wanted, bool has_task_storage)
+{
+	bool has_groups = is_wanted && config->sched_by != SCHED_BY_NOTHING;
+
+	bpf_map__set_autocreate(skel->maps.sched_tasks, is_wanted && has_task_storage);
+	bpf_map__set_autocreate(skel->maps.sched_tasks_hash, is_wanted && !has_task_storage);
+	bpf_map__set_autocreate(skel->maps.sched_totals, is_wanted);
+	bpf_map__set_autocreate(skel->maps.sched_cpus, is_wanted);
+	bpf_map__set_autocreate(skel->maps.sched_names, is_wanted);
+	bpf_map__set_autocreate(skel->maps.sched_stretches, is_wanted);
+	bpf_map__set_autocreate(skel->maps.sched_matrix, is_wanted);
+	bpf_map__set_autocreate(skel->maps.sched_worst, is_wanted);
+	bpf_map__set_autocreate(skel->maps.sched_groups, has_groups);
+	bpf_map__set_autocreate(skel->maps.sched_no_group, has_groups);
+	bpf_map__set_max_entries(skel->maps.sched_stretches, (uint32_t)libbpf_num_possible_cpus());
+}
+
+static int find_kernel(struct sched_kernel *kernel)
+{
+	int err = sched_kernel__probe(kernel);
+
+	if (err)
+		return err;
+	if (kernel->missing) {
+		log_err("--sched: this kernel lacks %s", kernel->missing);
+		return -ENOSYS;
+	}
+	if (!kernel->has_task_storage)
+		log_debug("no task storage for tracing programs: threads are kept in a hash");
+	return 0;
+}
+
+static int configure(struct cprofd_bpf *skel, const struct collector_config *config, bool is_wanted)
+{
+	struct sched_kernel kernel = { 0 };
+	struct stat st;
+	int err;
+
+	bpf_program__set_autoload(skel->progs.sched_switch, is_wanted);
+	bpf_program__set_autoload(skel->progs.sched_threads, is_wanted);
+	err = is_wanted ? find_kernel(&kernel) : 0;
+	choose_maps(skel, config, is_wanted, kernel.has_task_storage);
+	if (err || !is_wanted)
+		return err;
+	skel->rodata->sched_has_task_storage = kernel.has_task_storage;
+	skel->rodata->sched_switch_has_state = kernel.switch_has_state;
+	skel->rodata->sched_cgroup_v1 = sched_kernel__has_cgroup_v1();
+	skel->rodata->sched_by = config->sched_by;
+	skel->rodata->sched_worst_cnt = config->sched_worst;
+	if (config->filter_mode != FILTER_CGROUP)
+		return 0;
+	/* A cgroup's inode number is its id. */
+	if (fstat(config->cgroup_fd, &st))
+		return -errno;
+	skel->rodata->sched_filter_cgroup = st.st_ino;
+	return 0;
+}
+
+/* Where what finds no other place is counted. */
+static int make_others(struct sched_state *s)
+{
+	int cpus_cnt = libbpf_num_possible_cpus(), err;
+	_cleanup_free_ struct sched_cell *cells = NULL;
+	_cleanup_free_ struct sched_group *group = calloc(1, sizeof(*group));
+	const struct sched_pair pair = { 0 };
+	const uint64_t other = SCHED_OTHER_KEY;
+
+	if (cpus_cnt < 0)
+		return cpus_cnt;
+	cells = calloc((size_t)cpus_cnt, sizeof(*cells));
+	if (!cells || !group)
+		return -ENOMEM;
+	err = bpf_map__update_elem(s->skel->maps.sched_matrix, &pair, sizeof(pair), cells,
+				   (size_t)cpus_cnt * sizeof(*cells), BPF_NOEXIST);
+	if (err || !s->has_groups)
+		return err;
+	return bpf_map__update_elem(s->skel->maps.sched_groups, &other, sizeof(other), group,
+				    sizeof(*group), BPF_NOEXIST);
+}
+
+static void free_state(void *data)
+{
+	struct sched_state *s = data;
+
+	if (!s)
+		return;
+	bpf_link__destroy(s->switch_link);
+	bpf_link__destroy(s->threads_link);
+	free(s->ended.items);
+	free(s->alive.items);
+	free(s);
+}
+
+static int attach(struct cprofd_bpf *skel, const struct collector_config *config, void **ret_state)
+{
+	struct sched_state *s = calloc(1, sizeof(*s));
+	int err;
+
+	if (!s)
+		return -ENOMEM;
+	s->skel = skel;
+	s->has_groups = config->sched_by != SCHED_BY_NOTHING;
+	s->worst_cnt = config->sched_worst;
+	err = make_others(s);
+	if (!err) {
+		s->threads_link = bpf_program__attach_iter(skel->progs.sched_threads, NULL);
+		err = s->threads_link ? 0 : -errno;
+	}
+	if (!err) {
+		skel->bss->sched_since_ns = clock__mono_ns();
+		skel->bss->sched_is_open = 1;
+		s->switch_link = bpf_program__attach(skel->progs.sched_switch);
+		err = s->switch_link ? 0 : -errno;
+	}
+	if (err) {
+		free_state(s);
+		return err;
+	}
+	*ret_state = s;
+	return 0;
+}
+
+/*
+ * Nothing is counted any more once the gate is closed and every CPU has gone through a switch
+ * (which is what this membarrier waits for). The program stays on until those alive have been read:
+ * who ends meanwhile still sends its sums.
+ */
+static void detach(void *data)
+{
+	struct sched_state *s = data;
+	int err;
+
+	s->skel->bss->sched_is_open = 0;
+	syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+	err = sched_state__read_alive(s, &s->alive);
+	if (err)
+		log_warn("reading the threads' waits: %s, their rows are missing", strerror(-err));
+	bpf_link__destroy(s->switch_link);
+	s->switch_link = NULL;
+	s->is_detached = true;
+}
+
+static int decode_wait(const struct sched_wait_event *ev, size_t size, struct sample *ret)
+{
+	if (size < sizeof(*ev) || ev->size != sizeof(*ev) || ev->origin >= SCHED_ORIGINS ||
+	    !ev->inverse_q)
+		return -EBADMSG;
+	*ret = (struct sample){
+		.probe = &probe_sched,
+		.kind = SAMPLE_WAIT,
+		.stack_id = ev->stack_id,
+		.time_ns = ev->time_ns,
+		.thread_start_ns = ev->thread_start_ns,
+		.pid = (pid_t)ev->tgid,
+		.tid = (pid_t)ev->tid,
+		.cpu = ev->cpu,
+		.wait = { .origin = ev->origin, .inverse_q = ev->inverse_q },
+	};
+	for (int i = 0; i < SCHED_REASONS; i++)
+		ret->wait.reason_ns[i] = ev->reason_ns[i];
+	return 0;
+}
+
+static int decode(void *state, const void *record, size_t size, struct sample *ret)
+{
+	const uint32_t *kind = record;
+	struct sched_state *s = state;
+
+	ret->probe = &probe_sched;
+	switch (*kind) {
+	case EVENT_SCHED_WAIT:
+		return decode_wait(record, size, ret);
+	case EVENT_SCHED_STACK:
+		return stack_record__decode(record, size, false, ret);
+	case EVENT_SCHED_STACK_COLD:
+		return stack_record__decode(record, size, true, ret);
+	case EVENT_SCHED_THREAD:
+		if (size < sizeof(struct sched_thread_event))
+			return -EBADMSG;
+		sched_threads__add(&s->ended, record);
+		return DECODE_KEPT;
+	}
+	return -EBADMSG;
+}
+
+static const struct probe_ops sched_ops = {
+	.counted_kind = EVENT_SCHED_WAIT,
+	.stacks_kind = EVENT_SCHED_STACK,
+	.records = { { EVENT_SCHED_WAIT, RECORD_COUNTED },
+		     { EVENT_SCHED_STACK, RECORD_STACK },
+		     { EVENT_SCHED_STACK_COLD, RECORD_STACK },
+		     { EVENT_SCHED_THREAD, RECORD_PRIVATE } },
+	.records_cnt = 4,
+	.configure = configure,
+	.attach = attach,
+	.detach = detach,
+	.free = free_state,
+	.decode = decode,
+};
+
+const struct probe probe_sched = {
+	.name = "sched",
+	.help = "why threads that were ready did not run: preempted, delayed, runnable",
+	.sample_types = { { "waits", "count" },
+			  { "preempted", "nanoseconds" },
+			  { "delayed", "nanoseconds" },
+			  { "runnable", "nanoseconds" },
+			  { "latency", "nanoseconds" } },
+	.sample_types_cnt = 5,
+	.default_type = 4,
+	.counts_waits = true,
+	.ops = &sched_ops,
+};

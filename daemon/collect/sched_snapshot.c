@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * See sched_snapshot.h: the maps of bpf/sched.bpf.c, summed over CPUs.
+ */
+#include "collect/sched_snapshot.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include "base/array.h"
+#include "base/cleanup.h"
+#include "collect/probe_ops.h"
+#include "collect/sched_state.h"
+
+void sched_threads__add(struct sched_threads *t, const struct sched_thread_event *ev)
+{
+	struct sched_thread_sums *s;
+
+	if (t->cnt >= SCHED_THREADS_MAX || array__reserve(t->items, t->cap, t->cnt + 1))
+		return;
+	s = &t->items[t->cnt++];
+	*s = (struct sched_thread_sums){
+		.pid = (pid_t)ev->tgid,
+		.tid = (pid_t)ev->tid,
+		.start_ns = ev->start_ns,
+		.process_start_ns = ev->process_start_ns,
+		.cgroup = ev->cgroup,
+		.sums = ev->sums,
+	};
+	memcpy(s->comm, ev->comm, sizeof(s->comm) - 1);
+	memcpy(s->leader_comm, ev->leader_comm, sizeof(s->leader_comm) - 1);
+}
+
+int sched_state__read_alive(struct sched_state *s, struct sched_threads *ret)
+{
+	_cleanup_close_ int fd = bpf_iter_create(bpf_link__fd(s->threads_link));
+	struct sched_thread_event events[32];
+	size_t have = 0, i;
+	ssize_t got;
+
+	ret->cnt = 0;
+	if (fd < 0)
+		return -errno;
+	/* What seq_file hands out ends anywhere: a part of a record waits for its rest. */
+	while ((got = read(fd, (char *)events + have, sizeof(events) - have)) != 0) {
+		if (got < 0 && (errno == EINTR || errno == EAGAIN))
+			continue;
+		if (got < 0)
+			return -errno;
+		have += (size_t)got;
+		for (i = 0; (i + 1) * sizeof(events[0]) <= have; i++)
+			sched_threads__add(ret, &events[i]);
+		have -= i * sizeof(events[0]);
+		memmove(events, &events[i], have);
+	}
+	return 0;
+}
+
+static int compare_threads(const void *a, const void *b)
+{
+	const struct sched_thread_sums *x = a, *y = b;
+
+	if (x->tid != y->tid)
+		return x->tid < y->tid ? -1 : 1;
+	return (x->start_ns > y->start_ns) - (x->start_ns < y->start_ns);
+}
+
+/* A thread that ended and has not been reaped is in both lists. */
+static int merge_threads(struct sched_snapshot *ret, const struct sched_threads *ended,
+			 const struct sched_threads *alive)
+{
+	size_t cnt = ended->cnt + alive->cnt, i, kept = 0;
+	int err = array__reserve(ret->threads, ret->threads_cap, cnt);
+
+	if (err || !cnt)
+		return err;
+	if (ended->cnt)
+		memcpy(ret->threads, ended->items, ended->cnt * sizeof(*ended->items));
+	if (alive->cnt)
+		memcpy(ret->threads + ended->cnt, alive->items, alive->cnt * sizeof(*alive->items));
+	qsort(ret->threads, cnt, sizeof(*ret->threads), compare_threads);
+	for (i = 1; i < cnt; i++)
+		if (compare_threads(&ret->threads[kept], &ret->threads[i]))
+			ret->threads[++kept] = ret->threads[i];
+	ret->threads_cnt = kept + 1;
+	return 0;
+}
+
+static void add_histogram(struct sched_histogram *into, const struct sched_histogram *from)
+{
+	size_t i;
+
+	into->cnt += from->cnt;
+	into->sum_ns += from->sum_ns;
+	if (from->max_ns > into->max_ns)
+		into->max_ns = from->max_ns;
+	for (i = 0; i < LATENCY_SLOTS; i++)
+		into->slots[i] += from->slots[i];
+}
+
+static void add_totals(struct sched_totals *into, const struct sched_totals *from)
+{
+	size_t r, i;
+
+	for (i = 0; i < SCHED_HISTOGRAMS; i++)
+		add_histogram(&into->histograms[i], &from->histograms[i]);
+	for (i = 0; i < SCHED_CAUSES; i++) {
+		into->cause_waits[i] += from->cause_waits[i];
+		for (r = 0; r < SCHED_REASONS; r++)
+			into->cause_ns[r][i] += from->cause_ns[r][i];
+	}
+	into->unknown_ns += from->unknown_ns;
+	into->unknown_waits += from->unknown_waits;
+	into->unaccounted_ns += from->unaccounted_ns;
+	for (i = 0; i < SCHED_NOTES; i++)
+		into->notes[i] += from->notes[i];
+}
+
+/* All CPUs' values of the only entry of a per-CPU array; 'value_bytes' is a multiple of 8. */
+static int read_per_cpu(const struct bpf_map *map, size_t value_bytes, void **ret, size_t *ret_cnt)
+{
+	int cpus_cnt = libbpf_num_possible_cpus(), err;
+	const uint32_t zero = 0;
+
+	if (cpus_cnt < 0)
+		return cpus_cnt;
+	*ret_cnt = (size_t)cpus_cnt;
+	*ret = calloc(*ret_cnt, value_bytes);
+	if (!*ret)
+		return -ENOMEM;
+	err = bpf_map__lookup_elem(map, &zero, sizeof(zero), *ret, *ret_cnt * value_bytes, 0);
+	return err;
+}
+
+static int read_totals(struct sched_state *s, struct sched_totals *ret)
+{
+	_cleanup_free_ void *values = NULL;
+	const struct sched_totals *per_cpu;
+	size_t cnt, i;
+	int err = read_per_cpu(s->skel->maps.sched_totals, sizeof(*per_cpu), &values, &cnt);
+
+	per_cpu = values;
+	for (i = 0; !err && i < cnt; i++)
+		add_totals(ret, &per_cpu[i]);
+	return err;
+}
+
+static int compare_worst(const void *a, const void *b)
+{
+	const struct sched_worst *x = a, *y = b;
+
+	return (x->wait_ns < y->wait_ns) - (x->wait_ns > y->wait_ns);
+}
+
+static int read_worst(struct sched_state *s, struct sched_snapshot *ret)
+{
+	const size_t list_bytes = bpf_map__value_size(s->skel->maps.sched_worst);
+	_cleanup_free_ void *values = NULL;
+	size_t cpus_cnt, cpu, i;
+	int err = read_per_cpu(s->skel->maps.sched_worst, list_bytes, &values, &cpus_cnt);
+
+	for (cpu = 0; !err && cpu < cpus_cnt; cpu++) {
+		const struct sched_worst *list = (void *)((char *)values + cpu * list_bytes);
+
+		err = array__reserve(ret->worst, ret->worst_cap, ret->worst_cnt + SCHED_WORST_MAX);
+		for (i = 0; !err && i < s->worst_cnt && i < SCHED_WORST_MAX; i++)
+			if (list[i].wait_ns)
+				ret->worst[ret->worst_cnt++] = list[i];
+	}
+	if (err || !ret->worst_cnt)
+		return err;
+	qsort(ret->worst, ret->worst_cnt, sizeof(*ret->worst), compare_worst);
+	if (ret->worst_cnt > s->worst_cnt)
+		ret->worst_cnt = s->worst_cnt;
+	return 0;
+}
+
+static int read_matrix(struct sched_state *s, struct sched_snapshot *ret)
+{
+	const struct bpf_map *map = s->skel->maps.sched_matrix;
+	int cpus_cnt = libbpf_num_possible_cpus(), cpu, err;
+	_cleanup_free_ struct sched_cell *cells = NULL;
+	struct sched_pair key, *last = NULL;
+
+	cells = cpus_cnt > 0 ? calloc((size_t)cpus_cnt, sizeof(*cells)) : NULL;
+	if (!cells)
+		return -ENOMEM;
+	while (!bpf_map__get_next_key(map, last, &key, sizeof(key))) {
+		struct sched_matrix_cell *c;
+
+		last = &key;
+		err = bpf_map__lookup_elem(map, &key, sizeof(key), cells,
+					   (size_t)cpus_cnt * sizeof(*cells), 0);
+		err = err ?: array__reserve(ret->cells, ret->cells_cap, ret->cells_cnt + 1);
+		if (err)
+			return err;
+		c = &ret->cells[ret->cells_cnt];
+		*c = (struct sched_matrix_cell){ .pair = key };
+		for (cpu = 0; cpu < cpus_cnt; cpu++) {
+			c->cell.ns += cells[cpu].ns;
+			c->cell.waits += cells[cpu].waits;
+		}
+		ret->cells_cnt += c->cell.waits != 0;
+	}
+	return 0;
+}
+
+static int read_groups(struct sched_state *s, struct sched_snapshot *ret)
+{
+	const struct bpf_map *map = s->skel->maps.sched_groups;
+	uint64_t key, *last = NULL;
+	int err;
+
+	if (!s->has_groups)
+		return 0;
+	while (!bpf_map__get_next_key(map, last, &key, sizeof(key))) {
+		struct sched_group_histograms *g;
+		struct sched_group group;
+
+		last = &key;
+		err = bpf_map__lookup_elem(map, &key, sizeof(key), &group, sizeof(group), 0);
+		err = err ?: array__reserve(ret->groups, ret->groups_cap, ret->groups_cnt + 1);
+		if (err)
+			return err;
+		g = &ret->groups[ret->groups_cnt];
+		g->key = key;
+		memcpy(g->histograms, group.histograms, sizeof(g->histograms));
+		ret->groups_cnt += g->histograms[SCHED_LATENCY].cnt != 0;
+	}
+	return 0;
+}
+
+static int read_names(struct sched_state *s, struct sched_snapshot *ret)
+{
+	const struct bpf_map *map = s->skel->maps.sched_names;
+	char key[TASK_COMM_BYTES], *last = NULL;
+	int err;
+
+	while (!bpf_map__get_next_key(map, last, key, sizeof(key))) {
+		struct sched_name *n;
+
+		last = key;
+		err = array__reserve(ret->names, ret->names_cap, ret->names_cnt + 1);
+		if (err)
+			return err;
+		n = &ret->names[ret->names_cnt];
+		err = bpf_map__lookup_elem(map, key, sizeof(key), &n->id, sizeof(n->id), 0);
+		if (err)
+			return err;
+		memcpy(n->comm, key, sizeof(n->comm) - 1);
+		n->comm[sizeof(n->comm) - 1] = '\0';
+		ret->names_cnt++;
+	}
+	return 0;
+}
+
+int collector__sched_threads(struct collector *c, struct sched_snapshot *ret)
+{
+	struct sched_state *s = collector__probe_state(c, &probe_sched);
+	struct sched_threads alive = { 0 };
+	int err;
+
+	*ret = (struct sched_snapshot){ 0 };
+	if (!s)
+		return -EINVAL;
+	if (s->is_detached)
+		return merge_threads(ret, &s->ended, &s->alive);
+	err = sched_state__read_alive(s, &alive) ?: merge_threads(ret, &s->ended, &alive);
+	free(alive.items);
+	return err;
+}
+
+int collector__sched_snapshot(struct collector *c, struct sched_snapshot *ret)
+{
+	struct sched_state *s = collector__probe_state(c, &probe_sched);
+	int err = collector__sched_threads(c, ret);
+
+	err = err ?: read_totals(s, &ret->totals);
+	err = err ?: read_worst(s, ret);
+	err = err ?: read_matrix(s, ret);
+	err = err ?: read_groups(s, ret);
+	return err ?: read_names(s, ret);
+}
+
+void sched_snapshot__done(struct sched_snapshot *s)
+{
+	free(s->threads);
+	free(s->groups);
+	free(s->cells);
+	free(s->worst);
+	free(s->names);
+	*s = (struct sched_snapshot){ 0 };
+}

@@ -13,6 +13,9 @@ const struct encoder export_encoders[] = {
 	{ "folded", ".folded", NULL, false, folded__encode },
 	{ "json", ".json", NULL, false, json__encode },
 	{ "txt", ".txt", NULL, false, text__encode },
+	{ "json", ".json", "sched", false, sched_json__encode },
+	{ "txt", ".txt", "sched", false, sched_trace__encode },
+	{ "prom", ".prom", "sched", false, sched_prom__encode },
 };
 
 const size_t export_encoders_cnt = ARRAY_SIZE(export_encoders);

@@ -1,26 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The flat/cum table as JSON, values in base units. The only user of jansson in export/.
+ * The flat/cum table as JSON, values in base units.
  */
 #include "export/export.h"
 
-#include <errno.h>
-#include <jansson.h>
-#include "export/printable.h"
-
-/* JSON is UTF-8 and names are anything: they come out escaped. */
-static json_t *make_string(const char *s)
-{
-	_cleanup_buf_ struct buf text = BUF_INIT;
-
-	printable__append(&text, s, NULL);
-	return buf__error(&text) ? NULL : json_stringn(text.data ?: "", text.len);
-}
+#include "export/json_values.h"
 
 static json_t *make_function(const struct top_entry *e)
 {
-	return json_pack("{s:o, s:o, s:I, s:I}", "name", make_string(e->name), "file",
-			 make_string(e->file), "flat", (json_int_t)e->flat, "cum",
+	return json_pack("{s:o, s:o, s:I, s:I}", "name", json_value__text(e->name), "file",
+			 json_value__text(e->file), "flat", (json_int_t)e->flat, "cum",
 			 (json_int_t)e->cum);
 }
 
@@ -35,19 +24,12 @@ static json_t *make_functions(const struct top_table *t)
 	return take_ptr(functions);
 }
 
-static int append_bytes(const char *data, size_t len, void *out)
-{
-	buf__append(out, data, len);
-	return buf__error(out);
-}
-
 int json__top(const struct profile *p, const struct top_view *view, struct buf *out)
 {
 	struct top_options opts = { .value_idx = view->value_idx,
 				    .order = view->order,
 				    .rows_max = view->rows_max };
 	_cleanup_(top__freep) struct top_table *t = NULL;
-	_cleanup_(json_decrefp) json_t *root = NULL;
 	const struct profile_value_type *vt;
 	int err;
 
@@ -55,14 +37,11 @@ int json__top(const struct profile *p, const struct top_view *view, struct buf *
 	if (err)
 		return err;
 	vt = &p->sample_types[view->value_idx];
-	root = json_pack("{s:o, s:o, s:I, s:o}", "sample_type",
-			 make_string(profile__str(p, vt->type)), "unit",
-			 make_string(profile__str(p, vt->unit)), "total", (json_int_t)t->total,
-			 "functions", make_functions(t));
-	if (!root || json_dump_callback(root, append_bytes, out, JSON_INDENT(2)))
-		return -ENOMEM;
-	buf__putc(out, '\n');
-	return buf__error(out);
+	return json_value__dump(json_pack("{s:o, s:o, s:I, s:o}", "sample_type",
+					  json_value__text(profile__str(p, vt->type)), "unit",
+					  json_value__text(profile__str(p, vt->unit)), "total",
+					  (json_int_t)t->total, "functions", make_functions(t)),
+				out);
 }
 
 int json__encode(const struct profile *p, struct buf *out)

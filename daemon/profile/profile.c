@@ -10,6 +10,7 @@
 #include <string.h>
 #include "base/array.h"
 #include "profile/index.h"
+#include "profile/sched_report.h"
 
 /* Ids and string indices are 32 bits wide and 0 is not an id. */
 #define ELEMENTS_MAX (UINT32_MAX - 1)
@@ -110,6 +111,7 @@ void profile__free(struct profile *p)
 	free(p->functions);
 	free(p->locations);
 	free(p->samples);
+	sched_report__free(p->sched);
 	free(p);
 }
 

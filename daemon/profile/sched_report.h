@@ -21,6 +21,7 @@
 /* One value of the label that --by asked for, largest latency first, at most SCHED_GROUPS_SHOWN and
  * then "__other__". */
 #define SCHED_GROUPS_SHOWN 50
+#define SCHED_GROUP_OTHER  "__other__"
 
 struct sched_report_group {
 	char *name; /* owned */
@@ -89,11 +90,16 @@ struct sched_report {
 void sched_report__free(struct sched_report *r);
 DEFINE_CLEANUP(struct sched_report *, sched_report__free);
 
-/* Orders every table as said above, and cuts groups to SCHED_GROUPS_SHOWN. 0 or -ENOMEM. */
+/* Orders every table as said above but the trace, which comes in order; sums groups, and cells, of
+ * one name; cuts groups to SCHED_GROUPS_SHOWN. 0 or -ENOMEM. */
 int sched_report__finish(struct sched_report *r);
 
 const char *sched_reason__name(enum sched_reason reason); /* "preempted", …, "latency" */
 const char *sched_cause__name(enum sched_cause cause);    /* "rt", …, "unknown" */
+const char *sched_note__name(enum sched_note note);       /* "unaccounted", … */
+const char *sched_by__name(enum sched_by by);             /* "cgroup", …; "" for nothing */
+
+void sched_histogram__add(struct sched_histogram *to, const struct sched_histogram *from);
 
 /* Upper bound of the slot in which the quantile q of [0, 1] lies; max_ns where that is less, and
  * for the last slot. 0 without an observation. */

@@ -164,13 +164,25 @@ check-unit: $(unit_bins) ## run the unit tests
 workloads: ## build the programs the integration tests profile
 	$(Q)$(MAKE) -C tests/workloads O=$(abspath $(O))/tests/workloads
 
-check-integration: all workloads $(truth_bin) ## run the integration tests (root)
+check-integration: all workloads $(truth_bin) $(O)/tests/bench/sched_probe ## run the integration tests (root)
 	$(Q)CPROFD_BUILD=$(abspath $(O)) $(PYTHON) -m pytest -p no:cacheprovider -ra -q \
 		tests/integration $(PYTEST_ARGS)
 
 $(O)/tests/bench/%: $(O)/tests/bench/%.o $(O)/libcprofd.a $(O)/libcprof.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(cprof_ldflags) $(LDFLAGS) -o $@ $^ $(daemon_libs)
+
+# What scheduler latency is compared with.
+$(O)/tests/bench/%.bpf.o: tests/bench/%.bpf.c
+	$(call say,BPF,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(bpf_cflags) -MMD -MP -c -o $@ $<
+
+$(O)/tests/bench/%.skel.h: $(O)/tests/bench/%.bpf.o
+	$(call say,SKEL,$@)
+	$(Q)$(BPFTOOL) gen skeleton $< name $* > $@
+
+$(O)/tests/bench/sched_probe.o: $(O)/tests/bench/sched_probe.skel.h
 
 bench-rows: $(O)/tests/bench/unwind_rows ## measure unwind rows of every ELF file of the distribution
 	$(Q)$< $(wildcard /usr/lib/*/libLLVM-*.so.1)
@@ -196,7 +208,7 @@ fuzz: $(addprefix $(O)/fuzz/,$(fuzz_targets)) ## fuzz each parser for FUZZ_SECON
 		-print_final_stats=1 -artifact_prefix=$(O)/fuzz/$$t. $(FUZZ_ARGS) \
 		$(O)/fuzz/corpus/$$t tests/fuzz/seeds/$$t; done
 
-bench: all workloads $(O)/tests/bench/unwind_rows ## measure speed and memory against perf, print a table (root)
+bench: all workloads $(addprefix $(O)/tests/bench/,unwind_rows sched_probe) ## measure speed and memory against perf, print a table (root)
 	$(Q)CPROFD_BUILD=$(abspath $(O)) $(PYTHON) tests/bench/bench.py $(BENCH_ARGS)
 
 # Preloaded into cprofd by scripts/kernels.sh, in its guests.

@@ -17,7 +17,7 @@ readonly BUILD_PACKAGES=(
 )
 readonly TEST_PACKAGES=(
 	git g++ binutils libcmocka-dev libdw-dev libclang-rt-dev python3 python3-pytest golang-go cppcheck clang-format
-	shellcheck mandoc libcap2-bin
+	shellcheck mandoc libcap2-bin linux-perf prometheus
 )
 readonly KERNELS_PACKAGES=(qemu-system-x86 busybox-static cpio python3)
 readonly BENCH_PACKAGES=(linux-perf)
@@ -58,11 +58,12 @@ want_commands()
 	done
 }
 
-# A web server that is only wanted as something to profile must not start on port 80.
+# A web server that is only wanted as something to profile must not start on port 80, nor a database
+# of metrics of which only the checker of its format is wanted.
 policy=/usr/sbin/policy-rc.d
 forbid_services()
 {
-	if [[ " ${missing[*]} " == *" nginx-light "* ]] && [ ! -e "$policy" ]; then
+	if [[ " ${missing[*]} " =~ \ (nginx-light|prometheus)\  ]] && [ ! -e "$policy" ]; then
 		trap 'rm -f "$policy"' EXIT
 		printf '#!/bin/sh\nexit 101\n' > "$policy"
 		chmod 755 "$policy"

@@ -158,6 +158,7 @@ run_suite()
 	mapfile -t binaries < <(unit_binaries "$out")
 	# Stacks of live processes against libdw's: once is enough.
 	[ $# -gt 0 ] || binaries+=("$out/tests/bench/ground_truth")
+	binaries+=("$out/tests/bench/sched_probe")
 	build "$@" O="$out" all workloads "${binaries[@]}"
 	echo "== unit tests ($out)"
 	run_unit_tests "$out"

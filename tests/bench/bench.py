@@ -17,6 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from bench_sched import bench_sched
 from kernel_maps import TableWatch, code_address, maps_of, never_seen
 from measure import (
     BPF_STATS,
@@ -276,6 +277,7 @@ SECTIONS = {
     "busy": bench_busy,
     "memory": bench_memory,
     "rate": bench_highest_rate,
+    "sched": bench_sched,
 }
 
 

@@ -1,0 +1,352 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Runs cprofd --sched beside loads whose waits the kernel accounts for, and reads its reports."""
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from harness import BUILD, WORKLOADS, Started, wait_until
+
+PROBE = BUILD / "tests" / "bench" / "sched_probe"
+REASONS = ("preempted", "delayed", "runnable")
+
+
+@dataclass(frozen=True)
+class Account:
+    """What the kernel says of a thread in schedstat."""
+
+    run_delay_ns: int
+    pcount: int
+
+
+def schedstat(pid, tid):
+    words = Path(f"/proc/{pid}/task/{tid}/schedstat").read_text(encoding="ascii").split()
+    return Account(int(words[1]), int(words[2]))
+
+
+def state_of(pid, tid):
+    stat = Path(f"/proc/{pid}/task/{tid}/stat").read_text(errors="replace")
+    return stat.rsplit(")", 1)[1].split()[0]
+
+
+class Load:
+    """tests/workloads/sched_load: ready means that all its threads sleep on a barrier."""
+
+    def __init__(self, mode, seconds=1.0, cpu=None):
+        argv = [WORKLOADS / "sched_load", mode, str(seconds)]
+        self.popen = subprocess.Popen(
+            [*map(str, argv), *([] if cpu is None else [str(cpu)])],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        self.pid = self.popen.pid
+        self.roles, self.delayed, self.ended, self.yields = {}, {}, {}, 0
+        self.read_until("ready")
+
+    def read_until(self, last):
+        for line in self.popen.stdout:
+            words = line.split()
+            if words == [last]:
+                return
+            if words[0] == "thread":
+                self.roles[int(words[1])] = words[2]
+            elif words[0] == "delayed":
+                self.delayed[int(words[1])] = (int(words[2]), int(words[3]))
+            elif words[0] == "ended":
+                self.ended[int(words[1])] = int(words[2])
+            elif words[0] == "yields":
+                self.yields = int(words[1])
+            elif words[0] == "refused":
+                self.stop()
+                pytest.skip(f"this host does not permit {words[1]}")
+        raise AssertionError(f"sched_load ended before it was {last}")
+
+    def tids(self, role):
+        return [tid for tid, name in self.roles.items() if name == role]
+
+    def accounts(self):
+        return {tid: schedstat(self.pid, tid) for tid in self.roles}
+
+    def accounts_at_rest(self):
+        """Once every thread sleeps and the kernel adds nothing to any account."""
+        seen = []
+
+        def is_at_rest():
+            if any(state_of(self.pid, tid) != "S" for tid in self.roles):
+                return False
+            seen.append(self.accounts())
+            return len(seen) > 1 and seen[-1] == seen[-2]
+
+        wait_until(is_at_rest, 20, "threads asleep")
+        return seen[-1]
+
+    def go(self):
+        self.popen.stdin.write("\n")
+        self.popen.stdin.flush()
+
+    def wait_done(self):
+        self.read_until("done")
+
+    def stop(self):
+        try:
+            os.killpg(self.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self.popen.communicate()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+
+class Scheduled(Started):
+    """cprofd --sched, until it is interrupted unless 'args' say how long."""
+
+    def has_link(self):
+        for fd in Path(f"/proc/{self.pid}/fd").iterdir():
+            try:
+                if os.readlink(fd) == "anon_inode:bpf_link":
+                    return True
+            except OSError:
+                pass  # closed meanwhile
+        return False
+
+    def wait_attached(self):
+        def is_attached():
+            assert self.popen.poll() is None, self.popen.stderr.read()
+            return self.has_link()
+
+        wait_until(is_attached, 60, "the probe")
+
+    def end(self, status=0):
+        self.interrupt()
+        result = self.finish()
+        assert result.status == status, f"status {result.status}: {result.err}"
+        return result
+
+
+class Ended:
+    """The kernel's final account of threads that end meanwhile, by (tid, tgid)."""
+
+    def __init__(self):
+        if not PROBE.exists():
+            pytest.skip("sched_probe was not built: make check-integration builds it")
+        self.popen = subprocess.Popen(
+            [PROBE, "ended"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert self.popen.stdout.readline() == "ready\n"
+
+    def stop(self):
+        """{tid: (run_delay_ns, comm)}"""
+        out, _ = self.popen.communicate(timeout=30)
+        assert self.popen.returncode == 0
+        rows = [line.split() for line in out.splitlines()]
+        return {int(row[1]): (int(row[4]), row[6]) for row in rows if row[0] == "ended"}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.popen.returncode is None:
+            self.popen.kill()
+            self.popen.communicate()
+
+
+# --- reports --------------------------------------------------------------------------------------
+
+
+class Report:
+    """A .json of the sched kind; what holds for each of them is checked on reading."""
+
+    def __init__(self, path):
+        self.data = json.loads(Path(path).read_text(encoding="utf-8"))
+        self.totals = self.data["totals"]
+        self.threads = {(t["pid"], t["tid"]): t for t in self.data["threads"]}
+        assert len(self.threads) == len(self.data["threads"]), "a thread twice"
+        check_report(self)
+
+    def sums(self, pid, tid):
+        """(preempted, delayed, runnable) of a thread; zeros if it did not wait."""
+        row = self.threads.get((pid, tid))
+        return tuple(row[f"{r}_ns"] if row else 0 for r in REASONS)
+
+    def waited(self, pid, tid):
+        return sum(self.sums(pid, tid))
+
+    def total(self, reason):
+        return self.totals[f"{reason}_ns"]
+
+
+def check_report(report):
+    """Sums of threads are the totals; the totals are those of the histograms, causes and matrix."""
+    totals, data = report.totals, report.data
+    for name in ("waits", *(f"{r}_ns" for r in REASONS)):
+        got = sum(t[name] for t in data["threads"])
+        assert got == totals[name], f"{name}: threads {got}, totals {totals[name]}"
+    assert sum(totals[f"{r}_ns"] for r in REASONS) == totals["latency_ns"], totals
+    for name, histogram in data["histograms"].items():
+        check_histogram(name, histogram)
+        assert histogram["sum_ns"] == totals[f"{name}_ns"], (name, histogram["sum_ns"], totals)
+    histograms = data["histograms"]
+    assert histograms["latency"]["count"] == totals["waits"]
+    assert (histograms["preempted"]["count"] + histograms["runnable"]["count"]
+            == totals["waits"]), "a wait is observed as preempted or as runnable"
+    assert histograms["delayed"]["count"] <= histograms["runnable"]["count"]
+    check_causes(data, totals)
+    check_matrix(data["matrix"], totals)
+    check_worst(data)
+
+
+def check_histogram(name, histogram):
+    buckets = histogram["buckets"]
+    assert sum(b["count"] for b in buckets) == histogram["count"], name
+    bounds = [b["le_ns"] for b in buckets]
+    finite = [b for b in bounds if b is not None]
+    assert finite == sorted(set(finite)) and None not in bounds[:-1], f"{name}: {bounds}"
+    quantiles = [histogram[q] for q in ("p50_ns", "p90_ns", "p99_ns", "p999_ns", "max_ns")]
+    assert quantiles == sorted(quantiles), f"{name}: {quantiles}"
+    for share, key in ((0.5, "p50_ns"), (0.9, "p90_ns"), (0.99, "p99_ns"), (0.999, "p999_ns")):
+        below = sum(b["count"] for b in buckets if b["le_ns"] and b["le_ns"] <= histogram[key])
+        if histogram[key] < histogram["max_ns"]:
+            assert below >= share * histogram["count"], f"{name}: {key} is too low"
+    assert histogram["sum_ns"] <= histogram["count"] * histogram["max_ns"], name
+
+
+def check_causes(data, totals):
+    got = {r: sum(c[f"{r}_ns"] for c in data["causes"].values()) for r in REASONS}
+    assert got == {r: totals[f"{r}_ns"] for r in REASONS}, data["causes"]
+
+
+def check_matrix(matrix, totals):
+    cells = matrix["cells"]
+    assert sum(c["ns"] for c in cells) + matrix["unknown_ns"] == totals["latency_ns"], matrix
+    assert sum(c["waits"] for c in cells) + matrix["unknown_waits"] == totals["waits"], matrix
+
+
+def check_worst(data):
+    lengths = [w["wait_ns"] for w in data["worst"]]
+    assert lengths == sorted(lengths, reverse=True), "the longest first"
+    longest = data["histograms"]["latency"]["max_ns"]
+    assert all(0 < length <= longest for length in lengths), (lengths, longest)
+    assert not lengths or lengths[0] == longest, (lengths[0], longest)
+    for worst in data["worst"]:
+        assert sum(worst[f"{r}_ns"] for r in REASONS) == worst["wait_ns"], worst
+
+
+def check_identity(report, load, before, after):
+    """Every thread of the load, to the nanosecond."""
+    off = {}
+    for tid, role in load.roles.items():
+        kernel = after[tid].run_delay_ns - before[tid].run_delay_ns
+        ours = report.waited(load.pid, tid)
+        if kernel != ours:
+            off[f"{role} {tid}"] = f"kernel {kernel}, ours {ours}: {ours - kernel:+d} ns"
+    assert not off, off
+    assert any(after[t].run_delay_ns > before[t].run_delay_ns for t in load.roles)
+
+
+def cause_ns(report, cause):
+    return sum(report.data["causes"][cause][f"{r}_ns"] for r in REASONS)
+
+
+def measure(tmp_path, mode, *args, seconds=1.0, target=True, prepare=None, during=None):
+    """One load under cprofd --sched, judged against the kernel's account: (report, load)."""
+    path = tmp_path / f"{mode}.json"
+    with Load(mode, seconds) as load:
+        if prepare:
+            prepare(load)
+        before = load.accounts_at_rest()
+        argv = ["--sched", "0", "-o", path, *args]
+        with Scheduled(*argv, *(["--pid", load.pid] if target else [])) as running:
+            running.wait_attached()
+            load.go()
+            if during:
+                during(load)
+            load.wait_done()
+            after = load.accounts_at_rest()
+            running.end()
+        assert load.accounts() == after, "it slept until the probe was gone"
+    report = Report(path)
+    check_identity(report, load, before, after)
+    return report, load
+
+
+# --- CPU bandwidth --------------------------------------------------------------------------------
+
+
+class Bandwidth:
+    """A cgroup with a limit, of whichever version has the cpu controller here."""
+
+    def __init__(self, path, is_v1):
+        self.path, self.is_v1 = path, is_v1
+
+    def limit(self, quota_us, period_us):
+        if self.is_v1:
+            self.write("cpu.cfs_period_us", period_us)
+            self.write("cpu.cfs_quota_us", quota_us)
+        else:
+            self.write("cpu.max", f"{quota_us} {period_us}")
+
+    def lift(self):
+        if self.is_v1:
+            self.write("cpu.cfs_quota_us", -1)
+        else:
+            self.write("cpu.max", "max")
+
+    def add(self, pid):
+        self.write("cgroup.procs", pid)
+
+    def write(self, name, value):
+        (self.path / name).write_text(str(value), encoding="ascii")
+
+    def throttled_cnt(self):
+        stat = (self.path / "cpu.stat").read_text(encoding="ascii")
+        return int(re.search(r"^nr_throttled (\d+)", stat, re.M).group(1))
+
+
+def make_bandwidth():
+    """(the group, what to do afterwards), or a skip."""
+    for line in Path("/proc/mounts").read_text(encoding="utf-8").splitlines():
+        _, where, kind, options = line.split()[:4]
+        is_v1 = kind == "cgroup" and "cpu" in options.split(",")
+        if not is_v1 and kind != "cgroup2":
+            continue
+        root = Path(where)
+        if not is_v1:
+            if "cpu" not in (root / "cgroup.controllers").read_text(encoding="ascii").split():
+                continue
+            (root / "cgroup.subtree_control").write_text("+cpu", encoding="ascii")
+        path = root / f"cprofd-test-{os.getpid()}"
+        path.mkdir()
+        if not (path / ("cpu.cfs_quota_us" if is_v1 else "cpu.max")).exists():
+            path.rmdir()
+            continue
+        return Bandwidth(path, is_v1), root
+    pytest.skip("no cgroup here limits CPU bandwidth")
+    return None
+
+
+def remove_bandwidth(group, root):
+    group.lift()
+    for pid in (group.path / "cgroup.procs").read_text(encoding="ascii").split():
+        try:
+            (root / "cgroup.procs").write_text(pid, encoding="ascii")
+        except ProcessLookupError:
+            pass
+    for _ in range(50):
+        try:
+            group.path.rmdir()
+            return
+        except OSError:
+            time.sleep(0.05)
+    raise AssertionError(f"{group.path} cannot be removed")

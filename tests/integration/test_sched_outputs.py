@@ -1,0 +1,350 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The same totals in every format of the scheduler kind, its options, and what they refuse."""
+import os
+import re
+import subprocess
+from decimal import Decimal
+
+import pytest
+
+from harness import GO, Workload, cprofd, run, which
+from sched_harness import REASONS, Load, Report, Scheduled
+import pprof_reader
+
+NS = Decimal(10) ** 9
+SUFFIXES = ("json", "pb.gz", "prom", "txt", "folded")
+SAMPLE_TYPES = [
+    ("waits", "count"),
+    ("preempted", "nanoseconds"),
+    ("delayed", "nanoseconds"),
+    ("runnable", "nanoseconds"),
+    ("latency", "nanoseconds"),
+]
+TRACE = re.compile(
+    rb"sched:sched_latency_trace: comm=([^\s=]+) pid=(\d+) "
+    rb"preempted=(\d+)us delayed=(\d+)us runnable=(\d+)us"
+)
+
+
+class Run:
+    """One window with an -o for each format."""
+
+    def __init__(self, directory, *args, mode="waker", seconds=1.0, target=True):
+        self.paths = {suffix: directory / f"sched.{suffix}" for suffix in SUFFIXES}
+        outputs = [word for path in self.paths.values() for word in ("-o", path)]
+        with Load(mode, seconds) as load:
+            self.load = load
+            argv = ["--sched", "0", *outputs, *args, *(["--pid", load.pid] if target else [])]
+            with Scheduled(*argv) as running:
+                running.wait_attached()
+                load.go()
+                load.wait_done()
+                load.accounts_at_rest()
+                self.result = running.end()
+        self.report = Report(self.paths["json"])
+        self.profile = pprof_reader.read(self.paths["pb.gz"])
+
+    def trace(self):
+        """[(comm, tid, (preempted, delayed, runnable) in microseconds)]"""
+        lines = self.paths["txt"].read_bytes().splitlines()
+        found = [TRACE.fullmatch(line) for line in lines]
+        assert lines and all(found), lines[:3]
+        return [(m[1], int(m[2]), tuple(int(m[i]) for i in (3, 4, 5))) for m in found]
+
+    def metrics(self):
+        """{name: {labels: value}}"""
+        out = {}
+        for line in self.paths["prom"].read_text(encoding="utf-8").splitlines():
+            if line and not line.startswith("#"):
+                name, labels, value = re.fullmatch(r"(\w+)(?:\{(.*)\})? (\S+)", line).groups()
+                pairs = frozenset(re.findall(r'(\w+)="((?:[^"\\]|\\.)*)"', labels or ""))
+                assert pairs not in out.setdefault(name, {}), f"twice: {line}"
+                out[name][pairs] = value
+        return out
+
+
+@pytest.fixture(scope="module")
+def window(tmp_path_factory):
+    return Run(tmp_path_factory.mktemp("sched"))
+
+
+def test_pprof_has_the_same_totals(window):
+    profile, totals = window.profile, window.report.totals
+    assert profile.sample_types == SAMPLE_TYPES and profile.default_type == "latency"
+    for index, (name, unit) in enumerate(SAMPLE_TYPES):
+        key = name if unit == "count" else f"{name}_ns"
+        assert profile.total(value=index) == totals[key], name
+    for sample in profile.samples:
+        assert sample.values[4] == sum(sample.values[1:4]) and min(sample.values) >= 0
+
+
+def test_pprof_has_the_same_threads(window):
+    """Rows of stacks, scaled, add up to the exact sums of each thread."""
+    names = {t["tid"]: t["thread"] for t in window.report.data["threads"]}
+    for role in ("main", "waker"):
+        (tid,) = window.load.tids(role)
+        rows = [s for s in window.profile.samples if s.labels.get("thread") == names.get(tid)]
+        want = window.report.threads[window.load.pid, tid]
+        if list(names.values()).count(names[tid]) == 1:
+            assert rows, (names, [s.labels for s in window.profile.samples][:5])
+            assert sum(s.values[0] for s in rows) == want["waits"]
+            for index, reason in enumerate(REASONS, 1):
+                assert sum(s.values[index] for s in rows) == want[f"{reason}_ns"]
+
+
+def test_stacks_are_of_the_thread_that_waits(window):
+    latency = window.profile.total(value=4)
+    spinning = window.profile.total(lambda s: "spin" in s.names, value=4)
+    assert spinning > 0.5 * latency, window.profile.functions()
+    with_main = window.profile.total(lambda s: "thread_main" in s.names, value=4)
+    assert with_main > 0.8 * latency
+
+
+def test_prometheus_has_the_same_totals(window):
+    metrics, data = window.metrics(), window.report.data
+    names = {r: ("cprofd_sched_latency_seconds", frozenset({("reason", r)})) for r in REASONS}
+    names["latency"] = ("cprofd_sched_wait_seconds", frozenset())
+    for what, (name, labels) in names.items():
+        histogram = data["histograms"][what]
+        assert int(metrics[f"{name}_count"][labels]) == histogram["count"], what
+        assert Decimal(metrics[f"{name}_sum"][labels]) * NS == histogram["sum_ns"], what
+        buckets = {}
+        for pairs, value in metrics[f"{name}_bucket"].items():
+            (le,) = [v for k, v in pairs if k == "le"]
+            if pairs - {("le", le)} == labels:
+                buckets[float(le)] = int(value)
+        counts = [buckets[bound] for bound in sorted(buckets)]
+        assert counts == sorted(counts) and buckets[float("inf")] == histogram["count"], what
+        below = 0
+        for bucket in histogram["buckets"]:
+            below += bucket["count"]
+            bound = bucket["le_ns"] / 1e9 if bucket["le_ns"] is not None else float("inf")
+            # A classic bound is 2^(i/8) s: le_ns is that, cut to whole nanoseconds.
+            at = [c for b, c in sorted(buckets.items()) if b >= bound]
+            assert at and at[0] == below, f"{what}: {bucket}"
+
+
+def check_metrics(path):
+    """promtool's verdict; it also lints."""
+    promtool = which("promtool")
+    with open(path, "rb") as text:
+        result = run(promtool, "check", "metrics", stdin=text)
+    assert result.status == 0, result.text + result.err
+
+
+def test_promtool_accepts(window):
+    check_metrics(window.paths["prom"])
+
+
+def test_trace_lines_are_truncated_microseconds(window):
+    lines = window.trace()
+    want = {
+        tid: tuple(row[f"{r}_ns"] // 1000 for r in REASONS)
+        for (_, tid), row in window.report.threads.items()
+        if row["waits"] and tid
+    }
+    assert {tid: sums for _, tid, sums in lines} == want and len(lines) == len(want)
+    assert {comm for comm, _, _ in lines} >= {b"sched_load"}
+
+
+def test_names_of_threads_are_escaped(window):
+    """A thread may call itself anything: lines stay lines, words words, labels labels."""
+    (waker,) = window.load.tids("waker")
+    (comm,) = [comm for comm, tid, _ in window.trace() if tid == waker]
+    assert re.fullmatch(rb"[!-<>-~]+", comm), comm
+    for suffix in ("json", "prom", "txt", "folded"):
+        raw = window.paths[suffix].read_bytes()
+        assert not re.search(rb"[\x00-\x09\x0b-\x1f\x7f]", raw), suffix
+        raw.decode("utf-8")
+
+
+def test_folded_is_latency(window):
+    lines = window.paths["folded"].read_text(encoding="utf-8").splitlines()
+    total = sum(int(line.rpartition(" ")[2]) for line in lines)
+    assert total == window.report.total("latency")
+
+
+def test_summary_shows_all_of_it(window):
+    """The view is for people; it goes where the top table of --cpu goes."""
+    text = window.result.out.decode("utf-8")
+    for word in ("latency", *REASONS, "p50", "p90", "p99", "p99.9", "max"):
+        assert word in text, (word, text)
+    assert text.index("latency") < text.index("preempted"), "latency comes first"
+    assert max(len(line) for line in text.splitlines()) <= 100, text
+
+
+def test_go_tool_pprof_opens(window, tmp_path):
+    if not os.path.exists(GO):
+        pytest.skip(f"{GO} is not installed (Debian: golang-go)")
+    environment = {**os.environ, "HOME": str(tmp_path), "PPROF_TMPDIR": str(tmp_path)}
+    for index in ("latency", "preempted"):
+        result = run(GO, "tool", "pprof", "-top", f"-sample_index={index}", "-symbolize=none",
+                     window.paths["pb.gz"], env=environment)
+        assert result.status == 0, result.err
+        assert f"Type: {index}" in result.text and "spin" in result.text, result.text
+
+
+# --- options --------------------------------------------------------------------------------------
+
+
+def test_intervals_add_up(tmp_path):
+    window = Run(tmp_path, "--interval", "200ms", seconds=1.2)
+    per_tid, lines = {}, {}
+    for _, tid, sums in window.trace():
+        lines[tid] = lines.get(tid, 0) + 1
+        per_tid[tid] = tuple(a + b for a, b in zip(per_tid.get(tid, (0, 0, 0)), sums))
+    for (_, tid), row in window.report.threads.items():
+        for reason, got in zip(REASONS, per_tid.get(tid, (0, 0, 0))):
+            short = row[f"{reason}_ns"] // 1000 - got
+            assert 0 <= short <= lines.get(tid, 0) + 1, (tid, reason, short)
+    assert max(lines.values()) >= 5, "a line in each interval in which it waited"
+
+
+@pytest.mark.parametrize("by", ["cgroup", "comm", "pid", "cpu"])
+def test_grouped(tmp_path, by):
+    window = Run(tmp_path, "--by", by, seconds=0.5, target=by != "pid")
+    check_metrics(window.paths["prom"])
+    metrics = window.metrics()
+    for what in REASONS:
+        own = [int(v) for k, v in metrics["cprofd_sched_latency_seconds_count"].items()
+               if ("reason", what) in k and len(k) == 2]
+        assert sum(own) == window.report.data["histograms"][what]["count"], what
+    labels = {dict(k)[by] for k in metrics["cprofd_sched_wait_seconds_count"]}
+    assert 1 <= len(labels) <= 51
+    if by == "cpu":
+        assert all(label.isdigit() for label in labels), labels
+    if by == "pid":
+        assert str(window.load.pid) in labels
+
+
+def test_worst_waits_are_as_many_as_asked_for(tmp_path):
+    for count in (0, 3):
+        window = Run(tmp_path, "--worst", str(count), seconds=0.4)
+        assert len(window.report.data["worst"]) == count
+    default = Run(tmp_path, seconds=0.4).report.data["worst"]
+    assert len(default) == 10
+    for worst in default:
+        assert worst["victim"]["pid"] and worst["reason"] in REASONS and worst["cpu"] >= 0
+        assert worst["cause"] in window.report.data["causes"]
+
+
+def test_targets_are_who_waits(tmp_path):
+    """Others wait for the same CPU: only the target's threads are counted, whoever woke them."""
+    with Load("spin2", 30) as other:
+        other.go()
+        for args in (["--pid"], ["--pid", "--by", "comm"]):
+            window = Run(tmp_path, *args[1:], seconds=0.5)
+            pids = {pid for pid, _ in window.report.threads}
+            assert pids <= {window.load.pid}, pids
+        path = tmp_path / "comm.json"
+        result = cprofd("--comm", "sched_load", "--sched", "0.4", "-o", path)
+        assert result.status == 0, result.err
+        assert {pid for pid, _ in Report(path).threads} == {other.pid}
+
+
+def test_target_cgroup(tmp_path, cgroup):
+    path = tmp_path / "sched.json"
+    with Load("spin2", 30) as inside, Load("spin2", 30) as outside:
+        (cgroup / "inner" / "cgroup.procs").write_text(str(inside.pid), encoding="ascii")
+        inside.go()
+        outside.go()
+        result = cprofd("--cgroup", cgroup, "--sched", "0.4", "-o", path)
+    assert result.status == 0, result.err
+    assert {pid for pid, _ in Report(path).threads} == {inside.pid}
+
+
+@pytest.mark.parametrize("slo, status", [("p50=1us", 7), ("p99=1us", 7), ("p99.9=100s", 0)])
+def test_objective(tmp_path, slo, status):
+    with Load("spin2", 30) as load:
+        load.go()
+        result = cprofd("--pid", load.pid, "--sched", "0.3", "--sched-slo", slo,
+                        "-o", tmp_path / "sched.json")
+    assert result.status == status, result.err
+    if status:
+        told = [line for line in result.err_lines if slo.split("=", maxsplit=1)[0] in line]
+        assert told and "1us" in "".join(told).replace(" ", ""), result.err
+    Report(tmp_path / "sched.json")
+
+
+def test_two_kinds_into_a_directory(tmp_path):
+    with Load("spin2", 30) as load:
+        load.go()
+        result = cprofd("--pid", load.pid, "--cpu", "1s", "--sched", "1s", "-o", f"{tmp_path}/")
+    assert result.status == 0, result.err
+    assert {p.name for p in tmp_path.iterdir()} == {"cpu.pb.gz", "sched.pb.gz"}
+    cpu, sched = (pprof_reader.read(tmp_path / f"{k}.pb.gz") for k in ("cpu", "sched"))
+    assert cpu.total() > 0 and sched.total(value=4) > 0.5e9
+    assert sched.sample_types == SAMPLE_TYPES
+
+
+def test_formats_are_those_of_the_kind(tmp_path):
+    with Workload("burn") as burn:
+        done = cprofd("--pid", burn.pid, "--sched", "0.2", "-o", "-", "--format", "prom")
+        assert done.status == 0, done.err
+        (tmp_path / "stdout.prom").write_bytes(done.out)
+        check_metrics(tmp_path / "stdout.prom")
+        refused = cprofd("--pid", burn.pid, "--cpu", "0.2", "-o", tmp_path / "cpu.prom")
+        assert refused.status == 2 and ".pb.gz" in refused.err, refused.err
+
+
+USAGE = [
+    ("no duration", ["--sched"], "--sched"),
+    ("bad duration", ["--sched", "1x"], "1x"),
+    ("objective without a value", ["--sched", "1s", "--sched-slo", "p99"], "p99"),
+    ("objective beyond 100", ["--sched", "1s", "--sched-slo", "p101=1ms"], "p101"),
+    ("objective without a unit it knows", ["--sched", "1s", "--sched-slo", "p99=1lightyear"],
+     "1lightyear"),
+    ("objective of words", ["--sched", "1s", "--sched-slo", "fast"], "fast"),
+    ("objective without its kind", ["--cpu", "1s", "--sched-slo", "p99=1ms"], "--sched"),
+    ("interval of zero", ["--sched", "1s", "--interval", "0"], "0"),
+    ("interval of words", ["--sched", "1s", "--interval", "often"], "often"),
+    ("grouped by nothing known", ["--sched", "1s", "--by", "colour"], "colour"),
+    ("too many worst waits", ["--sched", "1s", "--worst", "65"], "65"),
+    ("worst waits of words", ["--sched", "1s", "--worst", "bad"], "bad"),
+    ("unknown suffix", ["--sched", "1s", "-o", "x.svg"], ".prom"),
+    ("two kinds into a file", ["--sched", "1s", "--cpu", "1s", "-o", "x.pb.gz"], "directory"),
+]
+
+
+@pytest.mark.parametrize("args, word", [u[1:] for u in USAGE], ids=[u[0] for u in USAGE])
+def test_usage(tmp_path, args, word):
+    result = cprofd(*args, cwd=tmp_path)
+    assert result.status == 2, f"status {result.status}: {result.err}"
+    assert len(result.err_lines) == 1 and word in result.err, result.err
+    assert result.out == b"" and not list(tmp_path.iterdir())
+
+
+def test_command_that_ends_first(tmp_path):
+    """Its status is ours; the window is as long as it lived."""
+    path = tmp_path / "sched.json"
+    result = cprofd("--sched", "60s", "-o", path, "--", "sh", "-c", "sleep 0.2; exit 3")
+    assert result.status == 3, result.err
+    assert Report(path).data["duration_ns"] < 20e9
+
+
+def test_many_names_stay_bounded(tmp_path):
+    """More names of threads than are shown: the rest is one group, and nothing is missing."""
+    script = "import threading,ctypes,time\n" \
+             "c=ctypes.CDLL(None)\n" \
+             "def f(i):\n" \
+             " c.prctl(15,b'name%d'%i,0,0,0)\n" \
+             " e=time.time()+0.3\n" \
+             " while time.time()<e: time.sleep(0.001)\n" \
+             "t=[threading.Thread(target=f,args=(i,)) for i in range(400)]\n" \
+             "[x.start() for x in t]\n[x.join() for x in t]\n"
+    paths = [tmp_path / f"sched.{suffix}" for suffix in ("json", "prom")]
+    result = cprofd("--sched", "0", "--by", "comm", "-o", paths[0], "-o", paths[1],
+                    "--", "/usr/bin/python3", "-c", script)
+    assert result.status == 0, result.err
+    report = Report(paths[0])
+    assert report.totals["waits"] > 400
+    check_metrics(paths[1])
+    labels = set(re.findall(r'comm="([^"]*)"', paths[1].read_text(encoding="utf-8")))
+    assert "__other__" in labels and len(labels) <= 51, len(labels)
+
+
+def test_probe_is_gone_afterwards(tmp_path):
+    bpftool = which("bpftool")
+    cprofd("--sched", "0.2", "-o", tmp_path / "sched.json")
+    listing = subprocess.run([bpftool, "prog", "show"], stdout=subprocess.PIPE, check=True).stdout
+    assert b"name sched_switch" not in listing, listing.decode()

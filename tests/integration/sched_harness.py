@@ -112,10 +112,10 @@ class Load:
 class Scheduled(Started):
     """cprofd --sched, until it is interrupted unless 'args' say how long."""
 
-    def has_link(self):
-        for fd in Path(f"/proc/{self.pid}/fd").iterdir():
+    def is_attached(self):
+        for fd in Path(f"/proc/{self.pid}/fdinfo").iterdir():
             try:
-                if os.readlink(fd) == "anon_inode:bpf_link":
+                if re.search(r"^tp_name:\s+sched_switch$", fd.read_text(), re.M):
                     return True
             except OSError:
                 pass  # closed meanwhile
@@ -124,7 +124,7 @@ class Scheduled(Started):
     def wait_attached(self):
         def is_attached():
             assert self.popen.poll() is None, self.popen.stderr.read()
-            return self.has_link()
+            return self.is_attached()
 
         wait_until(is_attached, 60, "the probe")
 
@@ -198,39 +198,52 @@ def check_report(report):
         check_histogram(name, histogram)
         assert histogram["sum_ns"] == totals[f"{name}_ns"], (name, histogram["sum_ns"], totals)
     histograms = data["histograms"]
-    assert histograms["latency"]["count"] == totals["waits"]
-    assert (histograms["preempted"]["count"] + histograms["runnable"]["count"]
-            == totals["waits"]), "a wait is observed as preempted or as runnable"
-    assert histograms["delayed"]["count"] <= histograms["runnable"]["count"]
-    check_causes(data, totals)
+    counts = {name: histogram["cnt"] for name, histogram in histograms.items()}
+    assert counts["latency"] == totals["waits"]
+    assert counts["preempted"] + counts["runnable"] == totals["waits"], "one of both"
+    assert counts["delayed"] <= counts["runnable"]
+    check_causes(data["causes"], totals)
     check_matrix(data["matrix"], totals)
     check_worst(data)
 
 
 def check_histogram(name, histogram):
-    buckets = histogram["buckets"]
-    assert sum(b["count"] for b in buckets) == histogram["count"], name
-    bounds = [b["le_ns"] for b in buckets]
-    finite = [b for b in bounds if b is not None]
-    assert finite == sorted(set(finite)) and None not in bounds[:-1], f"{name}: {bounds}"
-    quantiles = [histogram[q] for q in ("p50_ns", "p90_ns", "p99_ns", "p999_ns", "max_ns")]
-    assert quantiles == sorted(quantiles), f"{name}: {quantiles}"
-    for share, key in ((0.5, "p50_ns"), (0.9, "p90_ns"), (0.99, "p99_ns"), (0.999, "p999_ns")):
-        below = sum(b["count"] for b in buckets if b["le_ns"] and b["le_ns"] <= histogram[key])
-        if histogram[key] < histogram["max_ns"]:
-            assert below >= share * histogram["count"], f"{name}: {key} is too low"
-    assert histogram["sum_ns"] <= histogram["count"] * histogram["max_ns"], name
+    buckets, most = histogram["buckets"], histogram["max_ns"]
+    assert sum(b["cnt"] for b in buckets) == histogram["cnt"], name
+    bounds = [b["le"] for b in buckets]
+    assert all(b["cnt"] > 0 for b in buckets) and None not in bounds[:-1], name
+    assert bounds == sorted(set(bounds), key=lambda le: le or float("inf")), f"{name}: {bounds}"
+    if buckets and bounds[-1] is not None:
+        assert (bounds[-2] if bounds[1:] else 0) < most <= bounds[-1], "max lies in the last one"
+    quantiles = histogram["quantiles_ns"]
+    assert list(quantiles) == ["p50", "p90", "p99", "p99.9"]
+    assert [*quantiles.values(), most] == sorted([*quantiles.values(), most]), f"{name}: {quantiles}"
+    for quantile, value in quantiles.items():
+        rank = float(quantile[1:]) / 100 * histogram["cnt"]
+        below = sum(b["cnt"] for b in buckets if b["le"] and b["le"] <= value)
+        before = sum(b["cnt"] for b in buckets if b["le"] and b["le"] < value)
+        assert value == most or before <= rank <= below, f"{name}: {quantile} is {value}"
+    assert check_sum(buckets, histogram), name
 
 
-def check_causes(data, totals):
-    got = {r: sum(c[f"{r}_ns"] for c in data["causes"].values()) for r in REASONS}
-    assert got == {r: totals[f"{r}_ns"] for r in REASONS}, data["causes"]
+def check_sum(buckets, histogram):
+    """The sum lies between what the buckets' lower and upper bounds allow."""
+    high = sum(b["cnt"] * (b["le"] or histogram["max_ns"]) for b in buckets)
+    low = sum(b["cnt"] * int((b["le"] or 128e9) / 2 ** 0.125 - 2) for b in buckets)
+    return low <= histogram["sum_ns"] <= high
+
+
+def check_causes(causes, totals):
+    got = {r: sum(causes[r].values()) for r in REASONS}
+    assert got == {r: totals[f"{r}_ns"] for r in REASONS}, causes
+    assert sum(causes["waits"].values()) == totals["waits"], causes
 
 
 def check_matrix(matrix, totals):
-    cells = matrix["cells"]
-    assert sum(c["ns"] for c in cells) + matrix["unknown_ns"] == totals["latency_ns"], matrix
-    assert sum(c["waits"] for c in cells) + matrix["unknown_waits"] == totals["waits"], matrix
+    cells, unknown = matrix["cells"], matrix["unknown"]
+    assert sum(c["ns"] for c in cells) + unknown["ns"] == totals["latency_ns"], matrix
+    assert sum(c["waits"] for c in cells) + unknown["waits"] == totals["waits"], matrix
+    assert matrix["total"] == {"ns": totals["latency_ns"], "waits": totals["waits"]}, matrix
 
 
 def check_worst(data):
@@ -256,7 +269,7 @@ def check_identity(report, load, before, after):
 
 
 def cause_ns(report, cause):
-    return sum(report.data["causes"][cause][f"{r}_ns"] for r in REASONS)
+    return sum(report.data["causes"][r][cause] for r in REASONS)
 
 
 def measure(tmp_path, mode, *args, seconds=1.0, target=True, prepare=None, during=None):

@@ -252,6 +252,98 @@ int option_value__unwind_memory(struct parser *p, const char *value)
 	return EXIT_STATUS_OK;
 }
 
+int option_value__by(struct parser *p, const char *value)
+{
+	static const struct {
+		const char *name;
+		enum sched_by by;
+	} groupings[] = {
+		{ "cgroup", SCHED_BY_CGROUP },
+		{ "comm", SCHED_BY_COMM },
+		{ "pid", SCHED_BY_PID },
+		{ "cpu", SCHED_BY_CPU },
+	};
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(groupings); i++) {
+		if (strcmp(value, groupings[i].name) != 0)
+			continue;
+		p->opts->sched_by = groupings[i].by;
+		return EXIT_STATUS_OK;
+	}
+	return usage_error("--by '%s' is nothing to group by; there are cgroup, comm, pid and cpu",
+			   value);
+}
+
+int option_value__worst(struct parser *p, const char *value)
+{
+	uint64_t cnt;
+
+	if (units__parse_u64(value, 1, SCHED_WORST_MAX, &cnt))
+		return usage_error("--worst '%s' is not a number from 1 to %d", value,
+				   SCHED_WORST_MAX);
+	p->opts->sched_worst = (uint32_t)cnt;
+	return EXIT_STATUS_OK;
+}
+
+int option_value__interval(struct parser *p, const char *value)
+{
+	uint64_t interval_ns;
+	int err = units__parse_duration(value, &interval_ns);
+
+	if (err == -ERANGE)
+		return usage_error("--interval '%s' is too long a duration (at most 365 days)",
+				   value);
+	if (err)
+		return usage_error("--interval '%s' is not a duration, such as 1s or 500ms", value);
+	if (interval_ns < OPTIONS_INTERVAL_MIN_NS)
+		return usage_error("--interval '%s' is shorter than 10ms", value);
+	p->opts->sched_interval_ns = interval_ns;
+	return EXIT_STATUS_OK;
+}
+
+/* "p99.9=5ms"; false: not of this form. */
+static bool parse_slo(const char *text, struct options_slo *ret)
+{
+	size_t len = strcspn(text, "=");
+	_cleanup_free_ char *percent = len > 1 ? strndup(text + 1, len - 1) : NULL;
+
+	if (!percent || text[0] != 'p' || !text[len])
+		return false;
+	if (strchr(percent, '%') || units__parse_percent(percent, &ret->percent) ||
+	    ret->percent <= 0 || ret->percent >= 100)
+		return false;
+	return !units__parse_duration(text + len + 1, &ret->limit_ns) && ret->limit_ns;
+}
+
+int option_value__sched_slo(struct parser *p, const char *value)
+{
+	_cleanup_free_ char *list = strdup(value);
+	struct options *opts = p->opts;
+	char *rest = list, *item;
+	size_t i;
+
+	if (!list)
+		return out_of_memory();
+	while ((item = strsep(&rest, ","))) {
+		struct options_slo slo;
+
+		if (!parse_slo(item, &slo))
+			return usage_error("--sched-slo '%s' is not a quantile between p0 and p100 "
+					   "and its limit, such as p99=5ms",
+					   item);
+		for (i = 0; i < opts->sched_slos_cnt; i++) {
+			if (opts->sched_slos[i].percent == slo.percent)
+				return usage_error("--sched-slo '%.*s' given twice",
+						   (int)strcspn(item, "="), item);
+		}
+		if (opts->sched_slos_cnt == OPTIONS_SLOS_MAX)
+			return usage_error("more than %d limits in --sched-slo", OPTIONS_SLOS_MAX);
+		opts->sched_slos[opts->sched_slos_cnt++] = slo;
+	}
+	return EXIT_STATUS_OK;
+}
+
 int option_value__quiet(struct parser *p, const char *value)
 {
 	p->opts->quiet = true;

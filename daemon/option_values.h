@@ -17,6 +17,7 @@ struct parser {
 	int argc, idx; /* idx: the argument after the current one */
 	size_t outputs_cap, tags_cap, pids_cap;
 	const char *first_option; /* as given, for messages; NULL when there was none */
+	uint64_t given;           /* a bit for each of the table's flags */
 };
 
 #define usage_error(...)                                                                           \
@@ -38,6 +39,10 @@ int option_value__tag(struct parser *p, const char *value);
 int option_value__user(struct parser *p, const char *value);
 int option_value__strict(struct parser *p, const char *value);
 int option_value__unwind_memory(struct parser *p, const char *value);
+int option_value__by(struct parser *p, const char *value);
+int option_value__worst(struct parser *p, const char *value);
+int option_value__interval(struct parser *p, const char *value);
+int option_value__sched_slo(struct parser *p, const char *value);
 int option_value__quiet(struct parser *p, const char *value);
 int option_value__verbose(struct parser *p, const char *value);
 int option_value__json(struct parser *p, const char *value);

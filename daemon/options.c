@@ -19,7 +19,14 @@
 #define HELP_COLUMN 26
 #define HELP_WIDTH  80
 
-enum option_group { GROUP_TARGET, GROUP_OPTION };
+/* Those of a group named after a kind mean something only with that kind. */
+enum option_group { GROUP_TARGET, GROUP_OPTION, GROUP_SCHED };
+
+static const char *const group_kinds[] = {
+	[GROUP_TARGET] = NULL,
+	[GROUP_OPTION] = NULL,
+	[GROUP_SCHED] = "sched",
+};
 
 struct option_spec {
 	const char *name;
@@ -121,13 +128,19 @@ static int apply_help(struct parser *p, const char *value)
 		print_flag(0, probes[i]->name, "DURATION", probes[i]->help);
 	printf("\nOPTIONS\n");
 	print_group(GROUP_OPTION);
+	if (probe__find(group_kinds[GROUP_SCHED])) {
+		printf("\nOPTIONS OF --%s\n", group_kinds[GROUP_SCHED]);
+		print_group(GROUP_SCHED);
+	}
 	printf("\nEXAMPLES\n"
 	       "  cprofd --pid 1234 --cpu 30s             one process, 30 seconds\n"
 	       "  cprofd --cpu 10s -o cpu.pb.gz           the whole host, to this file\n"
 	       "  cprofd --comm nginx --cpu 10s -o - --format folded\n"
 	       "  cprofd --cpu 0 -- ./server --port 80    a command, until it ends\n"
+	       "  cprofd --sched 10s --sched-slo p99=5ms  who was kept off the CPU, by whom\n"
 	       "\nExit status: 0 ok, 1 failure, 2 usage, 3 target not found, 4 permission,\n"
-	       "5 kernel lacks a feature, 6 partial beyond --strict; else that of COMMAND.\n");
+	       "5 kernel lacks a feature, 6 partial beyond --strict, 7 over --sched-slo; else\n"
+	       "that of COMMAND.\n");
 	return finish_stdout();
 }
 
@@ -161,6 +174,7 @@ static int apply_spec(struct parser *p, const struct option_spec *spec, const ch
 	if (spec->value && !value)
 		return usage_error("--%s needs a value: --%s %s", spec->name, spec->name,
 				   spec->value);
+	p->given |= 1ULL << (spec - option_specs);
 	return spec->apply(p, value);
 }
 
@@ -274,6 +288,32 @@ static int parse_argument(struct parser *p)
 	return arg[1] == '-' ? unknown_option(arg) : parse_letters(p, arg);
 }
 
+static bool is_asked_for(const struct options *opts, const char *kind)
+{
+	size_t i;
+
+	for (i = 0; i < opts->kinds_cnt; i++) {
+		if (!strcmp(opts->kinds[i].probe->name, kind))
+			return true;
+	}
+	return false;
+}
+
+static int check_kinds_of_options(const struct parser *p)
+{
+	size_t i;
+
+	for (i = 0; i < option_specs_cnt; i++) {
+		const char *kind = group_kinds[option_specs[i].group];
+
+		if (kind && p->given >> i & 1 && !is_asked_for(p->opts, kind))
+			return usage_error("'--%s' is about --%s only: add --%s DURATION, such as "
+					   "--%s 10s",
+					   option_specs[i].name, kind, kind, kind);
+	}
+	return EXIT_STATUS_OK;
+}
+
 /* What only the whole command line can tell. */
 static int check_combination(const struct parser *p)
 {
@@ -291,7 +331,7 @@ static int check_combination(const struct parser *p)
 	if (opts->user && opts->target != TARGET_COMMAND)
 		return usage_error("'--user %s' needs a command to run as that user: -- COMMAND",
 				   opts->user);
-	return EXIT_STATUS_OK;
+	return check_kinds_of_options(p);
 }
 
 /* Defaults that depend on the rest of the command line. */
@@ -312,6 +352,7 @@ int options__parse(struct options *opts, int argc, char **argv)
 		.freq_hz = OPTIONS_FREQ_DEFAULT_HZ,
 		.labels = LABELS_DEFAULT,
 		.strict_percent = -1,
+		.sched_worst = OPTIONS_WORST_DEFAULT,
 		.no_color = no_color && *no_color,
 	};
 	while (p.idx < argc) {
@@ -354,10 +395,11 @@ static const struct option_spec option_specs[] = {
 	{ "freq", 'F', "HZ", true, GROUP_OPTION, "CPU sampling rate, 1 to 4999 (99)",
 	  option_value__freq },
 	{ "output", 'o', "PATH", false, GROUP_OPTION,
-	  "file, directory or - (stdout); repeatable; format by suffix: .pb.gz .folded .txt .json",
+	  "file, directory or - (stdout); repeatable; format by suffix: .pb.gz .folded .txt "
+	  ".json, with --sched .prom",
 	  option_value__output },
 	{ "format", 0, "NAME", false, GROUP_OPTION,
-	  "pprof, folded, txt or json: for stdout and directories", option_value__format },
+	  "pprof, folded, txt, json or prom: for stdout and directories", option_value__format },
 	{ "labels", 0, "LIST", false, GROUP_OPTION,
 	  "of pid,comm,thread,tid,cpu, or none (pid,comm,thread)", option_value__labels },
 	{ "tag", 0, "KEY=VALUE", false, GROUP_OPTION, "kept in the profile; repeatable",
@@ -367,7 +409,7 @@ static const struct option_spec option_specs[] = {
 	  "most memory for unwind tables (32M; 8M with a TARGET)", option_value__unwind_memory },
 	{ "strict", 0, "PERCENT", false, GROUP_OPTION,
 	  "exit 6 when more of the samples than this was lost", option_value__strict },
-	{ "json", 0, NULL, false, GROUP_OPTION, "print the top table as JSON", option_value__json },
+	{ "json", 0, NULL, false, GROUP_OPTION, "print the table as JSON", option_value__json },
 	{ "no-color", 0, NULL, false, GROUP_OPTION, "no colours (as with NO_COLOR set)",
 	  option_value__no_color },
 	{ "quiet", 'q', NULL, false, GROUP_OPTION, "errors only", option_value__quiet },
@@ -375,6 +417,19 @@ static const struct option_spec option_specs[] = {
 	  option_value__verbose },
 	{ "help", 'h', NULL, false, GROUP_OPTION, "print this", apply_help },
 	{ "version", 0, NULL, false, GROUP_OPTION, "print the version", apply_version },
+	{ "by", 0, "WHAT", false, GROUP_SCHED,
+	  "histograms for each cgroup, comm, pid or cpu; cgroup: culprits by cgroup, too",
+	  option_value__by },
+	{ "worst", 0, "N", true, GROUP_SCHED, "how many of the longest waits are shown (10)",
+	  option_value__worst },
+	{ "interval", 0, "DURATION", false, GROUP_SCHED,
+	  ".txt has a line for each thread and interval (the whole window)",
+	  option_value__interval },
+	{ "sched-slo", 0, "pQQ=LIMIT", false, GROUP_SCHED,
+	  "exit 7 when this quantile of the latency is over the limit; repeatable",
+	  option_value__sched_slo },
 };
 
 static const size_t option_specs_cnt = ARRAY_SIZE(option_specs);
+
+_Static_assert(ARRAY_SIZE(option_specs) <= 64, "a bit of parser.given for each");

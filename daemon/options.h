@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include "abi/sched.h"
 #include "collect/probe.h"
 
 /* Exit statuses of cprofd, design.md §3. */
@@ -22,6 +23,7 @@ enum exit_status {
 	EXIT_STATUS_PERMISSION = 4,
 	EXIT_STATUS_KERNEL = 5,
 	EXIT_STATUS_PARTIAL = 6,
+	EXIT_STATUS_SLO = 7,
 	EXIT_STATUS_NOT_EXECUTABLE = 126,
 	EXIT_STATUS_NOT_FOUND = 127,
 	EXIT_STATUS_INTERRUPTED = 130, /* by a signal before the window began */
@@ -34,6 +36,9 @@ enum exit_status {
 #define OPTIONS_UNWIND_MEMORY_HOST   (32ULL << 20) /* defaults */
 #define OPTIONS_UNWIND_MEMORY_TARGET (8ULL << 20)
 #define OPTIONS_KINDS_MAX            8
+#define OPTIONS_WORST_DEFAULT        10
+#define OPTIONS_INTERVAL_MIN_NS      10000000ULL
+#define OPTIONS_SLOS_MAX             16
 
 enum run_mode {
 	RUN_PROFILE = 0,
@@ -69,6 +74,12 @@ struct options_tag {
 	char *key, *value;
 };
 
+/* --sched-slo: a quantile of the latency that must not be over a limit. */
+struct options_slo {
+	double percent; /* above 0, below 100 */
+	uint64_t limit_ns;
+};
+
 struct options {
 	enum run_mode mode;
 	enum target_kind target;
@@ -91,6 +102,14 @@ struct options {
 	size_t tags_cnt;
 	uint64_t unwind_memory_bytes; /* cap of the row tables */
 	double strict_percent;        /* negative: not asked */
+
+	/* Only with --sched. */
+	enum sched_by sched_by;
+	uint32_t sched_worst;
+	uint64_t sched_interval_ns; /* 0: the whole window */
+	struct options_slo sched_slos[OPTIONS_SLOS_MAX];
+	size_t sched_slos_cnt;
+
 	bool quiet, verbose, json, no_color;
 };
 

@@ -79,7 +79,7 @@ struct probe_counters {
 	uint64_t consumed;            /* records taken from the ring */
 	uint64_t bad_records;         /* of them: contradict abi/event.h, not handed up */
 	struct event_counters stacks;
-	uint64_t stacks_consumed;
+	uint64_t stacks_consumed, stacks_bad_records;
 };
 int collector__counters(struct collector *c, const struct probe *probe, struct probe_counters *ret);
 

@@ -23,7 +23,7 @@ struct attached_probe {
 	const struct probe *probe;
 	void *state; /* NULL: not attached yet */
 	bool is_running;
-	uint64_t consumed, bad_records, stacks_consumed;
+	uint64_t consumed, bad_records, stacks_consumed, stacks_bad_records;
 };
 
 struct collector {
@@ -149,8 +149,10 @@ static int on_record(void *ctx, void *data, size_t size)
 	a->consumed += account == RECORD_COUNTED;
 	a->stacks_consumed += account == RECORD_STACK;
 	ret = a->probe->ops->decode(a->state, data, size, &sample);
-	if (ret == -EBADMSG)
+	if (ret == -EBADMSG) {
 		a->bad_records += account == RECORD_COUNTED;
+		a->stacks_bad_records += account == RECORD_STACK;
+	}
 	/* libbpf frees a record only after a callback >= 0; < 0 would hand it out again. */
 	if (!ret)
 		c->fn_result = c->fn(&sample, c->ctx);
@@ -366,6 +368,7 @@ int collector__counters(struct collector *c, const struct probe *probe, struct p
 		.consumed = a->consumed,
 		.bad_records = a->bad_records,
 		.stacks_consumed = a->stacks_consumed,
+		.stacks_bad_records = a->stacks_bad_records,
 	};
 	err = sum_counters(c, probe->ops->counted_kind, &ret->kernel);
 	if (!err && probe->ops->stacks_kind)

@@ -70,6 +70,8 @@ static int count_sample(struct completeness *c, const struct profile *p,
 		return count_broken(c, string, below ? file_of(p, below) : 0, cnt);
 	} else if (name && !strcmp(name, "[unknown]")) {
 		c->unknown += cnt;
+	} else if (name && name[0] == '[') {
+		c->unsampled += cnt;
 	} else if (is_kernel_frame(p, root)) {
 		c->kernel_only += cnt;
 	} else {

@@ -19,6 +19,7 @@ struct completeness {
 	int64_t samples;                /* all, by the first sample type */
 	int64_t lost;                   /* below [lost] */
 	int64_t kernel_only;            /* no user stack: kernel threads */
+	int64_t unsampled;              /* sums without any stack: "[not sampled]" and the like */
 	int64_t complete, cut, unknown; /* of those with one; unknown: whose process is not known */
 	struct broken_stacks *broken;   /* most first */
 	size_t broken_cnt, broken_cap;

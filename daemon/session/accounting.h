@@ -8,16 +8,28 @@
  *	consumed  = aggregated + dropped.bad_record + dropped.no_memory + dropped.profile_full
  *	profiled  = aggregated + Σ dropped            (profiled: Σ sample counts of the profile)
  *
+ * Where waits are counted (sched), an event is a switch-in, a sample a wait with a stack, and the
+ * profile has every wait whether it was sampled or not:
+ *
+ *	fired     = filtered + idle + unsampled + unaccounted + submitted + dropped in the kernel
+ *	waits     = unsampled + submitted + dropped in the kernel    (waits: the kernel's exact sums)
+ *	profiled  = waits, profiled_ns = latency_ns
+ *	stacks.fired     = stacks.submitted + stacks.dropped in the kernel
+ *	stacks.submitted = stacks.consumed
+ *	stacks.consumed  = stacks.aggregated + stacks.dropped in user space
+ *
  * Pure: filled by the session, shown in the summary and as comments of the profile.
  */
 #ifndef SESSION_ACCOUNTING_H
 #define SESSION_ACCOUNTING_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include "base/buf.h"
 
 struct accounting {
+	bool counts_waits;
 	/* kernel side */
 	uint64_t fired, filtered, idle, submitted;
 	uint64_t dropped_ring_full, dropped_scratch_busy;
@@ -25,6 +37,13 @@ struct accounting {
 	uint64_t consumed, aggregated;
 	uint64_t dropped_bad_record, dropped_no_memory, dropped_profile_full;
 	uint64_t profiled;
+	/* only where waits are counted */
+	uint64_t unsampled, unaccounted;
+	uint64_t waits, latency_ns, profiled_ns;
+	uint64_t stacks_fired, stacks_submitted;
+	uint64_t stacks_dropped_ring_full, stacks_dropped_scratch_busy;
+	uint64_t stacks_consumed, stacks_aggregated;
+	uint64_t stacks_dropped_bad_record, stacks_dropped_no_memory, stacks_dropped_profile_full;
 };
 
 /* One way to be dropped: the name is the frame below [lost]. */
@@ -41,13 +60,15 @@ static inline uint64_t accounting__dropped(const struct accounting *a, const str
 	return *(const uint64_t *)((const char *)a + r->offset);
 }
 
+/* All events that were dropped, and where waits are counted the stacks. */
 uint64_t accounting__dropped_total(const struct accounting *a);
+uint64_t accounting__stacks_dropped(const struct accounting *a);
 
 /* 0 if all identities hold, else the difference of the first that does not; *ret_identity (static,
  * may be NULL) spells it. */
 int64_t accounting__imbalance(const struct accounting *a, const char **ret_identity);
 
-/* "fired=198 filtered=0 … profiled=190", all counters, one line without a line feed. */
+/* "fired=198 filtered=0 … profiled=190", all counters of the kind, one line without a line feed. */
 void accounting__print(const struct accounting *a, struct buf *out);
 
 #endif

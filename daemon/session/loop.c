@@ -11,6 +11,7 @@
 #include "base/array.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "session/sched_run.h"
 #include "session/session_state.h"
 
 #define ROUND_MS      100
@@ -25,6 +26,7 @@ struct loop {
 	bool is_cold;      /* the last round had samples that came with their stack */
 	bool filters_pids; /* the TARGET is a list of processes, or COMMAND */
 	uint64_t last_round_ns, next_cpu_check_ns, next_tick_ns;
+	uint64_t next_interval_ns; /* --interval; 0: none is asked for */
 	bool is_ended[OPTIONS_KINDS_MAX];
 	int err; /* first failure of a callback: memory */
 };
@@ -40,9 +42,16 @@ static int push_sample(const struct sample *sample, void *ctx)
 		s->costs.first_sample_ns = sample->time_ns - s->started_ns;
 	if (timeline__push_sample(s->timeline, sample) == 0)
 		return 0;
-	for (i = 0; i < s->opts->kinds_cnt; i++)
-		if (s->runs[i].probe == sample->probe)
-			s->runs[i].account.dropped_no_memory++;
+	for (i = 0; i < s->opts->kinds_cnt; i++) {
+		struct accounting *a = &s->runs[i].account;
+
+		if (s->runs[i].probe != sample->probe)
+			continue;
+		if (a->counts_waits && sample->kind == SAMPLE_STACK)
+			a->stacks_dropped_no_memory++;
+		else
+			a->dropped_no_memory++;
+	}
 	return 0;
 }
 
@@ -180,6 +189,22 @@ static void check_cpus(struct loop *l)
 	cpu_list__done(&now);
 }
 
+/* The exact sums, as soon as nothing adds to them: a thread that ends from now on may take its own
+ * with it. */
+static void take_snapshot(struct loop *l, struct kind_run *run)
+{
+	struct sched_snapshot snapshot = { .threads = NULL };
+	int err;
+
+	read_round(l, l->last_round_ns);
+	err = collector__sched_snapshot(l->s->collector, &snapshot);
+	if (err) {
+		log_errno(err, "reading the sums of the scheduler's waits");
+		run->has_failed = true;
+	}
+	sched_run__end(run->sched, &snapshot);
+}
+
 static void end_kind(struct loop *l, size_t i, uint64_t now_ns)
 {
 	struct kind_run *run = &l->s->runs[i];
@@ -187,6 +212,39 @@ static void end_kind(struct loop *l, size_t i, uint64_t now_ns)
 	collector__detach(l->s->collector, run->probe);
 	run->window_ns = now_ns - l->s->window_start_ns;
 	l->is_ended[i] = true;
+	if (!run->sched)
+		return;
+	take_snapshot(l, run);
+	l->next_interval_ns = 0;
+}
+
+/* What the threads have waited up to the end of an interval. One that was missed is part of the
+ * next. */
+static void take_interval(struct loop *l)
+{
+	const struct options *opts = l->s->opts;
+	uint64_t now_ns = clock__mono_ns();
+	size_t i;
+
+	if (!l->next_interval_ns || now_ns < l->next_interval_ns)
+		return;
+	l->next_interval_ns += ((now_ns - l->next_interval_ns) / opts->sched_interval_ns + 1) *
+			       opts->sched_interval_ns;
+	for (i = 0; i < opts->kinds_cnt; i++) {
+		struct kind_run *run = &l->s->runs[i];
+		struct sched_snapshot threads = { .threads = NULL };
+		int err;
+
+		if (!run->sched)
+			continue;
+		err = collector__sched_threads(l->s->collector, &threads);
+		if (!err)
+			err = sched_run__interval(run->sched, &threads);
+		if (err)
+			log_debug("threads at the end of an interval: %s, ignoring",
+				  strerror(-err));
+		sched_snapshot__done(&threads);
+	}
 }
 
 /* Ends the kinds whose time is up, or all of them. True when none is left. */
@@ -247,13 +305,15 @@ static void show_progress(struct loop *l)
 			continue;
 		samples += counters.kernel.value[COUNTER_SUBMITTED];
 		lost += counters.kernel.value[COUNTER_DROPPED_RING_FULL] +
-			counters.kernel.value[COUNTER_DROPPED_SCRATCH_BUSY];
+			counters.kernel.value[COUNTER_DROPPED_SCRATCH_BUSY] +
+			counters.stacks.value[COUNTER_DROPPED_RING_FULL] +
+			counters.stacks.value[COUNTER_DROPPED_SCRATCH_BUSY];
 	}
 	progress__draw(&s->progress, clock__mono_ns() - s->window_start_ns, total_ns(s->opts),
 		       samples, lost);
 }
 
-/* Milliseconds until something is due: the next round or a kind's end. */
+/* Milliseconds until something is due: the next round, the end of an interval or of a kind. */
 static int time_left_ms(const struct loop *l)
 {
 	uint64_t now_ns = clock__mono_ns(), left_ns;
@@ -270,6 +330,8 @@ static int time_left_ms(const struct loop *l)
 		if (end_ns - now_ns < left_ns)
 			left_ns = end_ns - now_ns;
 	}
+	if (l->next_interval_ns && l->next_interval_ns < now_ns + left_ns)
+		left_ns = l->next_interval_ns > now_ns ? l->next_interval_ns - now_ns : 0;
 	return (int)((left_ns + 999999) / 1000000);
 }
 
@@ -290,6 +352,7 @@ static void run_until_end(struct loop *l)
 		if (clock__mono_ns() >= l->next_cpu_check_ns)
 			check_cpus(l);
 		run_round(l);
+		take_interval(l);
 		show_progress(l);
 		all = signals__take(&l->s->signals) || target_has_ended(l);
 	}
@@ -308,6 +371,8 @@ int loop__run(struct session *s)
 	if (l.hotplug_fd < 0)
 		log_debug("uevents: %s, ignoring", strerror(-l.hotplug_fd));
 	l.next_cpu_check_ns = clock__mono_ns() + CPU_CHECK_NS;
+	if (s->opts->sched_interval_ns)
+		l.next_interval_ns = s->window_start_ns + s->opts->sched_interval_ns;
 	run_until_end(&l);
 	signals__arm_abort(&s->signals);
 	read_round(&l, UINT64_MAX);

@@ -27,7 +27,7 @@
 struct plan_context {
 	struct output_plan *plan;
 	const struct options *opts;
-	const struct encoder *encoder; /* of --format, else pprof: where no suffix decides */
+	const char *format; /* --format, else pprof: where no suffix decides */
 	bool is_format_used;
 	uint64_t start_real_ns;
 };
@@ -77,6 +77,12 @@ static void append_last_component(struct buf *b, const char *path)
 		append_file_name(b, path + start, end - start);
 }
 
+/* Every kind has it: check_format(). */
+static const struct encoder *encoder_of(const struct plan_context *ctx, const struct probe *probe)
+{
+	return export__find_by_name(ctx->format, probe->name);
+}
+
 static void append_target(struct buf *b, const struct options *opts)
 {
 	switch (opts->target) {
@@ -116,7 +122,7 @@ static char *default_file_name(const struct plan_context *ctx, const struct prob
 	append_target(&target, ctx->opts);
 	gmtime_r(&now, &tm);
 	strftime(when, sizeof(when), "%Y%m%dT%H%M%SZ", &tm);
-	snprintf(tail, sizeof(tail), "%s.%s%s", probe->name, when, ctx->encoder->suffix);
+	snprintf(tail, sizeof(tail), "%s.%s%s", probe->name, when, encoder_of(ctx, probe)->suffix);
 	room = FILE_NAME_MAX_BYTES - (int)strlen("cprof..") - (int)strlen(tail);
 	len = target.len < (size_t)room ? (int)target.len : room;
 	if (buf__error(&target) || asprintf(&name, "cprof.%.*s.%s", len, target.data, tail) < 0)
@@ -193,7 +199,7 @@ static int add_output(struct plan_context *ctx, const struct probe *probe,
 
 static int plan_stdout(struct plan_context *ctx)
 {
-	const struct encoder *encoder = ctx->encoder;
+	const struct encoder *encoder = encoder_of(ctx, ctx->opts->kinds[0].probe);
 
 	ctx->is_format_used = true;
 	if (ctx->opts->kinds_cnt > 1) {
@@ -255,15 +261,15 @@ static int plan_directory(struct plan_context *ctx, const char *dir)
 	}
 	for (i = 0; i < ctx->opts->kinds_cnt; i++) {
 		const struct probe *probe = ctx->opts->kinds[i].probe;
+		const struct encoder *encoder = encoder_of(ctx, probe);
 		char *made_dir = is_new && !i ? strdup(dir) : NULL;
 		char *path;
 
-		if (asprintf(&path, "%s%s%s%s", dir, slash, probe->name, ctx->encoder->suffix) <
-		    0) {
+		if (asprintf(&path, "%s%s%s%s", dir, slash, probe->name, encoder->suffix) < 0) {
 			free(made_dir);
 			return out_of_memory();
 		}
-		status = add_output(ctx, probe, ctx->encoder, path, made_dir);
+		status = add_output(ctx, probe, encoder, path, made_dir);
 		if (status)
 			return status;
 	}
@@ -317,38 +323,69 @@ static int plan_default_files(struct plan_context *ctx)
 
 		if (!name)
 			return out_of_memory();
-		status = add_output(ctx, probe, ctx->encoder, name, NULL);
+		status = add_output(ctx, probe, encoder_of(ctx, probe), name, NULL);
 		if (status)
 			return status;
 	}
 	return EXIT_STATUS_OK;
 }
 
-static int find_format(struct plan_context *ctx)
+static bool is_format_of_any(const char *format)
 {
-	_cleanup_buf_ struct buf names = BUF_INIT;
-	const char *format = ctx->opts->format;
 	size_t i;
 
-	ctx->encoder = export__find_by_name(format ?: "pprof", ctx->opts->kinds[0].probe->name);
-	if (ctx->encoder)
-		return EXIT_STATUS_OK;
 	for (i = 0; i < export_encoders_cnt; i++)
-		buf__printf(&names, "%s%s", i ? ", " : "", export_encoders[i].name);
+		if (!strcmp(export_encoders[i].name, format))
+			return true;
+	return false;
+}
+
+/* A name may stand for one encoder of a kind and another one of the rest. */
+static void list_formats(const char *kind, struct buf *out)
+{
+	size_t i;
+
+	for (i = 0; i < export_encoders_cnt; i++)
+		if (export__find_by_name(export_encoders[i].name, kind) == &export_encoders[i])
+			buf__printf(out, "%s%s", out->len ? ", " : "", export_encoders[i].name);
+}
+
+static int check_format(const struct plan_context *ctx)
+{
+	_cleanup_buf_ struct buf names = BUF_INIT;
+	const char *kind = NULL;
+	size_t i;
+
+	for (i = 0; !kind && i < ctx->opts->kinds_cnt; i++)
+		if (!encoder_of(ctx, ctx->opts->kinds[i].probe))
+			kind = ctx->opts->kinds[i].probe->name;
+	if (!kind)
+		return EXIT_STATUS_OK;
+	list_formats(kind, &names);
 	if (buf__error(&names))
 		return out_of_memory();
-	log_err("--format '%s' is not a format; there are %s", format, names.data ?: "none");
+	if (is_format_of_any(ctx->format))
+		log_err("--format '%s' is not a format of --%s; there are %s", ctx->format, kind,
+			names.data ?: "none");
+	else
+		log_err("--format '%s' is not a format; there are %s", ctx->format,
+			names.data ?: "none");
 	return EXIT_STATUS_USAGE;
 }
 
 int output_plan__make(struct output_plan *plan, const struct options *opts, uint64_t start_real_ns)
 {
-	struct plan_context ctx = { .plan = plan, .opts = opts, .start_real_ns = start_real_ns };
+	struct plan_context ctx = {
+		.plan = plan,
+		.opts = opts,
+		.format = opts->format ?: "pprof",
+		.start_real_ns = start_real_ns,
+	};
 	size_t i;
 	int status;
 
 	*plan = (struct output_plan){ 0 };
-	status = find_format(&ctx);
+	status = check_format(&ctx);
 	for (i = 0; !status && i < opts->outputs_cnt; i++)
 		status = plan_output(&ctx, opts->outputs[i]);
 	if (!status && !opts->outputs_cnt)

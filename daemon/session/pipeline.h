@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The way of the data, in one place: sample → frames → profile, and at the end of the window
- * profile → names. The file to read first. Fed in time order by the session's timeline.
+ * profile → names. The file to read first. Fed in time order by the session's timeline. A stack of
+ * the cpu kind counts by itself; one of a kind that counts waits is kept for the wait that follows
+ * it (session/sched_run.h).
  */
 #ifndef SESSION_PIPELINE_H
 #define SESSION_PIPELINE_H
@@ -9,22 +11,9 @@
 #include "collect/sample.h"
 #include "options.h"
 #include "process/process.h"
-#include "profile/profile.h"
-#include "session/accounting.h"
-#include "session/naming.h"
+#include "session/kind_run.h"
 #include "symbolize/symbolize.h"
 #include "unwind/unwind.h"
-
-/* The profile of one kind, while it is being made and afterwards. */
-struct kind_run {
-	const struct probe *probe;
-	uint64_t window_ns;                    /* attach to detach */
-	struct profile *profile;               /* owned */
-	struct accounting account;             /* the pipeline keeps the user side's part */
-	uint64_t outcomes[UNWIND_OUTCOME_CNT]; /* of the user stacks of aggregated samples */
-	uint64_t stacks_unknown;               /* of processes the table does not know */
-	struct naming_stats names;             /* after pipeline__finish() */
-};
 
 struct pipeline;
 
@@ -49,8 +38,9 @@ int pipeline__sample(struct pipeline *p, const struct sample *s);
 int pipeline__event(struct pipeline *p, const struct process_event *ev);
 
 /*
- * After the last sample: names all locations of a run, adds what was lost as [lost], and the
- * comments. The counters of the run's kernel side must be filled in. 0 or -errno.
+ * After the last sample: names all locations of a run, adds what was lost as [lost] (cpu) or all
+ * rows (waits: sched_run__end() has been called), and the comments. The counters of the run's
+ * kernel side must be filled in. 0 or -errno.
  */
 int pipeline__finish(struct pipeline *p, struct kind_run *run);
 

@@ -16,6 +16,7 @@
 #include "collect/kernel_features.h"
 #include "session/command.h"
 #include "session/loop.h"
+#include "session/sched_run.h"
 #include "session/session_state.h"
 #include "session/summary.h"
 
@@ -111,6 +112,8 @@ static int load_collector(struct session *s)
 		.targets_cnt = s->targets.cnt,
 		.comm = s->opts->comm,
 		.cgroup_fd = s->targets.cgroup_fd,
+		.sched_by = s->opts->sched_by,
+		.sched_worst = s->opts->sched_worst,
 		.follow_pid = s->command ? command__pid(s->command) : 0,
 	};
 	size_t i;
@@ -318,12 +321,25 @@ static void take_kernel_counters(struct session *s, struct kind_run *run)
 	a->dropped_scratch_busy = v[COUNTER_DROPPED_SCRATCH_BUSY];
 	a->consumed = counters.consumed;
 	a->dropped_bad_record = counters.bad_records;
+	if (!a->counts_waits)
+		return;
+	a->unsampled = v[COUNTER_UNSAMPLED];
+	a->unaccounted = v[COUNTER_UNACCOUNTED];
+	v = counters.stacks.value;
+	a->stacks_fired = v[COUNTER_FIRED];
+	a->stacks_submitted = v[COUNTER_SUBMITTED];
+	a->stacks_dropped_ring_full = v[COUNTER_DROPPED_RING_FULL];
+	a->stacks_dropped_scratch_busy = v[COUNTER_DROPPED_SCRATCH_BUSY];
+	a->stacks_consumed = counters.stacks_consumed;
+	a->stacks_dropped_bad_record = counters.stacks_bad_records;
 }
 
 static int finish_run(struct session *s, struct kind_run *run)
 {
 	int status, err;
 
+	if (run->has_failed)
+		return EXIT_STATUS_FAILURE;
 	take_kernel_counters(s, run);
 	err = pipeline__finish(s->pipeline, run);
 	if (err) {
@@ -345,7 +361,8 @@ static int finish_run(struct session *s, struct kind_run *run)
 
 static bool is_partial(const struct session *s, const struct kind_run *run)
 {
-	double dropped = (double)accounting__dropped_total(&run->account);
+	double dropped = (double)(accounting__dropped_total(&run->account) +
+				  accounting__stacks_dropped(&run->account));
 
 	return s->opts->strict_percent >= 0 && run->account.fired &&
 	       100 * dropped / (double)run->account.fired > s->opts->strict_percent;
@@ -378,6 +395,9 @@ static int finish(struct session *s)
 			run_status = EXIT_STATUS_PARTIAL;
 		status = status ?: run_status;
 	}
+	for (i = 0; i < s->opts->kinds_cnt; i++)
+		if (summary__print_breaches(s->opts, &s->runs[i]))
+			status = status ?: EXIT_STATUS_SLO;
 	s->costs.window_to_file_ns = clock__mono_ns() - ended_ns;
 	failed = collector__follow_failed(s->collector);
 	if (failed)
@@ -407,8 +427,10 @@ static void done(struct session *s)
 {
 	size_t i;
 
-	for (i = 0; i < s->opts->kinds_cnt; i++)
+	for (i = 0; i < s->opts->kinds_cnt; i++) {
 		profile__free(s->runs[i].profile);
+		sched_run__free(s->runs[i].sched);
+	}
 	pipeline__free(s->pipeline);
 	unwind__free(s->unwind);
 	collector__free(s->collector);

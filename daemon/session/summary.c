@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 #include "base/clock.h"
 #include "base/escape.h"
@@ -16,6 +17,7 @@
 #include "base/log.h"
 #include "profile/completeness.h"
 #include "session/outcome.h"
+#include "session/sched_run.h"
 
 #define BAR_WIDTH   30
 #define TOP_ROWS    20
@@ -81,6 +83,25 @@ static void print_drops(const struct accounting *a)
 		log_warn("lost samples, shown as [lost] in the profile: %s", text.data);
 }
 
+/* The exact sums have them all the same: what is lost is which stacks they belong to. */
+static void print_sched_drops(const struct kind_run *run)
+{
+	const struct accounting *a = &run->account;
+	uint64_t lines = sched_run__trace_dropped(run->sched);
+
+	if (accounting__dropped_total(a))
+		log_warn("%s: %" PRIu64 " sampled waits were lost: their time is on other stacks "
+			 "of the same thread",
+			 run->probe->name, accounting__dropped_total(a));
+	if (accounting__stacks_dropped(a))
+		log_warn("%s: %" PRIu64 " stacks were lost, shown as [lost] in the profile",
+			 run->probe->name, accounting__stacks_dropped(a));
+	if (lines)
+		log_warn("%s: %" PRIu64 " lines of the trace found no room: take a longer "
+			 "--interval",
+			 run->probe->name, lines);
+}
+
 #define BROKEN_SHOWN 5
 
 static void print_completeness(const struct kind_run *run, bool verbose)
@@ -114,6 +135,9 @@ static void print_details(const struct kind_run *run)
 			buf__printf(&text, " stack.%s=%" PRIu64, outcome__name(i),
 				    run->outcomes[i]);
 	buf__printf(&text, " stack.unknown_process=%" PRIu64, run->stacks_unknown);
+	if (run->sched)
+		buf__printf(&text, " stack.unknown_id=%" PRIu64,
+			    sched_run__ids_unknown(run->sched));
 	log_info("%s: %s", run->probe->name, text.data ?: "");
 	buf__clear(&text);
 	for (i = 0; i < PARSE_STATUS_CNT; i++)
@@ -122,6 +146,28 @@ static void print_details(const struct kind_run *run)
 				    run->names.status[i]);
 	log_info("%s: symbol tables:%s, no file %" PRIu64 ", replaced %" PRIu64, run->probe->name,
 		 text.data ?: "", run->names.without_file, run->names.replaced);
+}
+
+static void print_samples(const struct options *opts, const struct kind_run *run,
+			  uint64_t duration_ns, size_t cpus_cnt)
+{
+	const struct accounting *a = &run->account;
+
+	print_drops(a);
+	log_info("%s: %.2f s at %u Hz on %zu CPUs: %" PRIu64 " samples, %" PRIu64
+		 " idle ticks, %" PRIu64 " lost",
+		 run->probe->name, SECONDS(duration_ns), opts->freq_hz, cpus_cnt, a->aggregated,
+		 a->idle, accounting__dropped_total(a));
+}
+
+static void print_waits(const struct kind_run *run, uint64_t duration_ns, size_t cpus_cnt)
+{
+	const struct accounting *a = &run->account;
+
+	print_sched_drops(run);
+	log_info("%s: %.2f s on %zu CPUs: %" PRIu64 " waits, %" PRIu64 " sampled, %" PRIu64 " lost",
+		 run->probe->name, SECONDS(duration_ns), cpus_cnt, a->waits, a->aggregated,
+		 accounting__dropped_total(a) + accounting__stacks_dropped(a));
 }
 
 void summary__print_totals(const struct options *opts, const struct kind_run *run,
@@ -134,11 +180,10 @@ void summary__print_totals(const struct options *opts, const struct kind_run *ru
 	if (imbalance)
 		log_err("%s: accounts do not balance: %s is off by %" PRId64 "; please report this",
 			run->probe->name, identity, imbalance);
-	print_drops(a);
-	log_info("%s: %.2f s at %u Hz on %zu CPUs: %" PRIu64 " samples, %" PRIu64
-		 " idle ticks, %" PRIu64 " lost",
-		 run->probe->name, SECONDS(duration_ns), opts->freq_hz, cpus_cnt, a->aggregated,
-		 a->idle, accounting__dropped_total(a));
+	if (run->sched)
+		print_waits(run, duration_ns, cpus_cnt);
+	else
+		print_samples(opts, run, duration_ns, cpus_cnt);
 	print_completeness(run, opts->verbose);
 	if (opts->verbose)
 		print_details(run);
@@ -170,24 +215,85 @@ void summary__print_process_stats(const struct process_stats *stats)
 		 stats->modules_by_status[MODULE_TOO_MANY_OPEN]);
 }
 
+static int make_top(const struct options *opts, const struct profile *p, bool color,
+		    struct buf *text)
+{
+	struct top_view view = {
+		.value_idx = profile__default_value(p),
+		.order = TOP_BY_FLAT,
+		.rows_max = opts->json ? 0 : TOP_ROWS,
+		.color = color,
+	};
+
+	return opts->json ? json__top(p, &view, text) : text__top(p, &view, text);
+}
+
+static size_t terminal_width(int fd)
+{
+	struct winsize size;
+
+	return ioctl(fd, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+}
+
+static int make_sched_view(const struct options *opts, const struct profile *p, bool color, int fd,
+			   struct buf *text)
+{
+	const struct sched_view view = { .width = terminal_width(fd), .color = color };
+
+	return opts->json ? sched_json__encode(p, text) : sched_text__view(p->sched, &view, text);
+}
+
 int summary__print_top(const struct options *opts, const struct output_plan *plan,
 		       const struct kind_run *run)
 {
 	_cleanup_buf_ struct buf text = BUF_INIT;
 	int fd = plan->uses_stdout ? STDERR_FILENO : STDOUT_FILENO;
-	struct top_view view = {
-		.value_idx = profile__default_value(run->profile),
-		.order = TOP_BY_FLAT,
-		.rows_max = opts->json ? 0 : TOP_ROWS,
-		.color = !opts->no_color && isatty(fd),
-	};
+	bool color = !opts->no_color && isatty(fd);
 	int err;
 
 	if (opts->quiet && !opts->json)
 		return 0;
-	err = opts->json ? json__top(run->profile, &view, &text)
-			 : text__top(run->profile, &view, &text);
+	err = run->sched ? make_sched_view(opts, run->profile, color, fd, &text)
+			 : make_top(opts, run->profile, color, &text);
 	return err ?: file__write_all(fd, text.data, text.len);
+}
+
+/* "7.164 ms" */
+static void put_duration(struct buf *out, uint64_t ns)
+{
+	static const struct {
+		uint64_t ns;
+		const char *name;
+	} units[] = { { NSEC_PER_SEC, "s" }, { 1000000, "ms" }, { 1000, "us" }, { 1, "ns" } };
+	size_t i = 0;
+
+	while (units[i].ns > 1 && ns < units[i].ns)
+		i++;
+	buf__printf(out, "%.4g %s", (double)ns / (double)units[i].ns, units[i].name);
+}
+
+size_t summary__print_breaches(const struct options *opts, const struct kind_run *run)
+{
+	size_t i, cnt = 0;
+
+	if (!run->sched || !run->profile->sched)
+		return 0;
+	for (i = 0; i < opts->sched_slos_cnt; i++) {
+		const struct options_slo *slo = &opts->sched_slos[i];
+		uint64_t ns = sched_histogram__quantile(
+			&run->profile->sched->histograms[SCHED_LATENCY], slo->percent / 100);
+		_cleanup_buf_ struct buf text = BUF_INIT;
+
+		if (ns <= slo->limit_ns)
+			continue;
+		cnt++;
+		buf__printf(&text, "sched-slo: p%.6g is ", slo->percent);
+		put_duration(&text, ns);
+		buf__puts(&text, ", over ");
+		put_duration(&text, slo->limit_ns);
+		log_err("%s", text.data ?: "sched-slo");
+	}
+	return cnt;
 }
 
 static bool is_in_path(const char *program)

@@ -36,7 +36,11 @@ void summary__print_totals(const struct options *opts, const struct kind_run *ru
 void summary__print_costs(const struct run_costs *costs);
 void summary__print_process_stats(const struct process_stats *stats);
 
-/* The top table (or its JSON). 0 or -errno (stdout not writable). */
+/* The limits of --sched-slo that a run went over, a line each. Returns how many. */
+size_t summary__print_breaches(const struct options *opts, const struct kind_run *run);
+
+/* The top table, or what stands in its place for a kind that counts waits (or its JSON). 0 or
+ * -errno (stdout not writable). */
 int summary__print_top(const struct options *opts, const struct output_plan *plan,
 		       const struct kind_run *run);
 void summary__print_next(const struct output_plan *plan, const struct kind_run *run);

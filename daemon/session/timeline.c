@@ -58,7 +58,7 @@ static int push_item(struct timeline *t, struct timeline_item item)
 	return 0;
 }
 
-/* One allocation: the sample, its frames, and what a cold one carries. */
+/* One allocation: the sample, its frames, and what a cold one carries. A wait has neither. */
 int timeline__push_sample(struct timeline *t, const struct sample *s)
 {
 	size_t kernel_bytes = s->kernel_cnt * sizeof(*s->kernel);
@@ -73,7 +73,8 @@ int timeline__push_sample(struct timeline *t, const struct sample *s)
 		return -ENOMEM;
 	*copy = *s;
 	data = (char *)(copy + 1);
-	copy->kernel = memcpy(data, s->kernel, kernel_bytes);
+	if (kernel_bytes)
+		copy->kernel = memcpy(data, s->kernel, kernel_bytes);
 	data += kernel_bytes;
 	if (user_bytes)
 		copy->user = memcpy(data, s->user, user_bytes);

@@ -2,8 +2,9 @@
 /*
  * Brings the two streams of the kernel, samples and side-band records, into one order: each comes
  * from rings of its own, but a stack means something only against the mappings its process had at
- * that moment. Both carry CLOCK_MONOTONIC stamps. Items are held back for one round of reading, by
- * when everything older has been read from every ring.
+ * that moment, and a wait (sched) means the stack that its thread left before. All carry
+ * CLOCK_MONOTONIC stamps. Items are held back for one round of reading, by when everything older
+ * has been read from every ring.
  */
 #ifndef SESSION_TIMELINE_H
 #define SESSION_TIMELINE_H

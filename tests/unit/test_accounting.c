@@ -34,36 +34,100 @@ static void test_balanced(void **state)
 	assert_int_equal(accounting__dropped_total(&balanced), 16);
 }
 
-/* Every field takes part in an identity: one more or one less of any of them must show. */
-static void test_each_counter_off_by_one(void **state)
-{
-	size_t fields = sizeof(struct accounting) / sizeof(uint64_t), i;
+static const struct accounting balanced_waits = {
+	.counts_waits = true,
+	.fired = 10000,
+	.filtered = 100,
+	.idle = 200,
+	.unsampled = 8900,
+	.unaccounted = 50,
+	.submitted = 740,
+	.dropped_ring_full = 7,
+	.dropped_scratch_busy = 3,
+	.consumed = 740,
+	.aggregated = 734,
+	.dropped_bad_record = 1,
+	.dropped_no_memory = 2,
+	.dropped_profile_full = 3,
+	.profiled = 9650,
+	.waits = 9650,
+	.latency_ns = 123456789,
+	.profiled_ns = 123456789,
+	.stacks_fired = 900,
+	.stacks_submitted = 870,
+	.stacks_dropped_ring_full = 20,
+	.stacks_dropped_scratch_busy = 10,
+	.stacks_consumed = 870,
+	.stacks_aggregated = 855,
+	.stacks_dropped_bad_record = 4,
+	.stacks_dropped_no_memory = 5,
+	.stacks_dropped_profile_full = 6,
+};
 
-	for (i = 0; i < fields; i++) {
-		struct accounting more = balanced, less = balanced;
+/* The counters, all but the flag before them; those of every kind come first. */
+#define FIELDS_BEGIN offsetof(struct accounting, fired)
+#define WAITS_BEGIN  offsetof(struct accounting, unsampled)
+
+static uint64_t *field(struct accounting *a, size_t offset)
+{
+	return (uint64_t *)((char *)a + offset);
+}
+
+static void test_balanced_waits(void **state)
+{
+	assert_int_equal(accounting__imbalance(&balanced_waits, NULL), 0);
+	assert_int_equal(accounting__dropped_total(&balanced_waits), 16);
+	assert_int_equal(accounting__stacks_dropped(&balanced_waits), 45);
+}
+
+/* Every field takes part in an identity: one more or one less of any of them must show. */
+static void expect_each_to_matter(const struct accounting *good, size_t end)
+{
+	size_t offset;
+
+	for (offset = FIELDS_BEGIN; offset < end; offset += sizeof(uint64_t)) {
+		struct accounting more = *good, less = *good;
 		const char *identity = NULL;
 
-		((uint64_t *)&more)[i]++;
-		((uint64_t *)&less)[i]--;
+		(*field(&more, offset))++;
+		(*field(&less, offset))--;
 		assert_int_not_equal(accounting__imbalance(&more, &identity), 0);
 		assert_non_null(identity);
 		assert_int_not_equal(accounting__imbalance(&less, NULL), 0);
 	}
 }
 
-/* A counter that is not printed would be a drop hidden from the profile's comments. */
-static void test_print_names_every_counter(void **state)
+static void test_each_counter_off_by_one(void **state)
 {
-	size_t fields = sizeof(struct accounting) / sizeof(uint64_t), i, equals = 0;
+	expect_each_to_matter(&balanced, WAITS_BEGIN);
+	expect_each_to_matter(&balanced_waits, sizeof(struct accounting));
+}
+
+/* A counter that is not printed would be a drop hidden from the profile's comments. */
+static void expect_printed(const struct accounting *a, size_t end)
+{
+	size_t fields = (end - FIELDS_BEGIN) / sizeof(uint64_t), i, equals = 0;
 	_cleanup_buf_ struct buf text = BUF_INIT;
 
-	accounting__print(&balanced, &text);
+	accounting__print(a, &text);
 	for (i = 0; i < text.len; i++)
 		equals += text.data[i] == '=';
 	assert_int_equal(equals, fields);
-	assert_non_null(strstr(text.data, "fired=1000 filtered=100 idle=200 submitted=690"));
-	assert_non_null(strstr(text.data, "dropped.profile_full=3"));
 	assert_null(strchr(text.data, '\n'));
+	assert_non_null(strstr(text.data, "dropped.profile_full=3"));
+}
+
+static void test_print_names_every_counter(void **state)
+{
+	_cleanup_buf_ struct buf text = BUF_INIT, waits = BUF_INIT;
+
+	expect_printed(&balanced, WAITS_BEGIN);
+	expect_printed(&balanced_waits, sizeof(struct accounting));
+	accounting__print(&balanced, &text);
+	assert_non_null(strstr(text.data, "fired=1000 filtered=100 idle=200 submitted=690"));
+	accounting__print(&balanced_waits, &waits);
+	assert_non_null(strstr(waits.data, "unaccounted=50 unsampled=8900 submitted=740"));
+	assert_non_null(strstr(waits.data, "stacks.dropped.ring_full=20"));
 }
 
 static void test_drop_reasons_are_all_drops(void **state)
@@ -83,6 +147,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_balanced),
+		cmocka_unit_test(test_balanced_waits),
 		cmocka_unit_test(test_each_counter_off_by_one),
 		cmocka_unit_test(test_print_names_every_counter),
 		cmocka_unit_test(test_drop_reasons_are_all_drops),

@@ -265,7 +265,7 @@ static void test_unknown_words(void **state)
 
 static void test_no_flag_of_kinds_not_built(void **state)
 {
-	static const char *const later[] = { "--heap 1s", "--sched 1s", "--offcpu 1s", "--lock 1s",
+	static const char *const later[] = { "--heap 1s", "--offcpu 1s", "--lock 1s",
 					     "--trace 1s" };
 	size_t i;
 
@@ -276,6 +276,126 @@ static void test_no_flag_of_kinds_not_built(void **state)
 		if (!probe__find(name))
 			expect_usage(later[i], "unknown option");
 	}
+}
+
+static void test_sched_options(void **state)
+{
+	char plain[] = "--sched 10s", line[] =
+					      "--sched 10s --by cgroup --worst 64 --interval 500ms "
+					      "--sched-slo p99=5ms,p50=250us "
+					      "--sched-slo=p99.9=1s";
+	struct options opts;
+
+	expect_ok(&opts, plain);
+	assert_string_equal(opts.kinds[0].probe->name, "sched");
+	assert_int_equal(opts.sched_by, SCHED_BY_NOTHING);
+	assert_int_equal(opts.sched_worst, 10);
+	assert_int_equal(opts.sched_interval_ns, 0);
+	assert_int_equal(opts.sched_slos_cnt, 0);
+	options__done(&opts);
+	expect_ok(&opts, line);
+	assert_int_equal(opts.sched_by, SCHED_BY_CGROUP);
+	assert_int_equal(opts.sched_worst, 64);
+	assert_int_equal(opts.sched_interval_ns, 500000000);
+	assert_int_equal(opts.sched_slos_cnt, 3);
+	assert_float_equal(opts.sched_slos[0].percent, 99, 0);
+	assert_int_equal(opts.sched_slos[0].limit_ns, 5000000);
+	assert_float_equal(opts.sched_slos[1].percent, 50, 0);
+	assert_int_equal(opts.sched_slos[1].limit_ns, 250000);
+	assert_float_equal(opts.sched_slos[2].percent, 99.9, 1e-9);
+	assert_int_equal(opts.sched_slos[2].limit_ns, NSEC_PER_SEC);
+	options__done(&opts);
+}
+
+static void test_groupings(void **state)
+{
+	static const struct {
+		const char *name;
+		enum sched_by by;
+	} groupings[] = {
+		{ "comm", SCHED_BY_COMM },
+		{ "pid", SCHED_BY_PID },
+		{ "cpu", SCHED_BY_CPU },
+	};
+	struct options opts;
+	char line[64];
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(groupings); i++) {
+		snprintf(line, sizeof(line), "--by %s --sched 1s", groupings[i].name);
+		expect_ok(&opts, line);
+		assert_int_equal(opts.sched_by, groupings[i].by);
+		options__done(&opts);
+	}
+}
+
+static void test_bad_sched_options(void **state)
+{
+	static const char *const bad_slos[] = {
+		"_",
+		"p99",
+		"99=5ms",
+		"p=5ms",
+		"p0=5ms",
+		"p100=5ms",
+		"p99=",
+		"p99=5x",
+		"p-1=5ms",
+		"p99.9.9=5ms",
+		"p99%=5ms",
+		"p99=0",
+		"P99=5ms",
+		"p99=-5ms",
+		"p9e1=5ms",
+		"p99=5ms,",
+		"pnan=5ms",
+		"p101=1s",
+		"p99=999999999999999999s",
+	};
+	char line[128];
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(bad_slos); i++) {
+		snprintf(line, sizeof(line), "--sched 1s --sched-slo %s", bad_slos[i]);
+		expect_usage(line, "is not a quantile between p0 and p100 and its limit");
+	}
+	expect_usage("--sched 1s --sched-slo p99=1s,p99.0=2s", "'p99.0' given twice");
+	expect_usage("--sched 1s --sched-slo p1=1s,p2=1s,p3=1s,p4=1s,p5=1s,p6=1s,p7=1s,p8=1s,"
+		     "p9=1s,p10=1s,p11=1s,p12=1s,p13=1s,p14=1s,p15=1s,p16=1s,p17=1s",
+		     "more than 16 limits");
+	expect_usage("--sched 1s --by process",
+		     "'process' is nothing to group by; there are cgroup");
+	expect_usage("--sched 1s --by _", "'' is nothing to group by");
+	expect_usage("--sched 1s --by", "--by needs a value");
+	expect_usage("--sched 1s --worst 0", "'0' is not a number from 1 to 64");
+	expect_usage("--sched 1s --worst 65", "'65' is not a number from 1 to 64");
+	expect_usage("--sched 1s --worst -1", "'-1' is not a number");
+	expect_usage("--sched 1s --interval 0", "'0' is shorter than 10ms");
+	expect_usage("--sched 1s --interval 9ms", "'9ms' is shorter than 10ms");
+	expect_usage("--sched 1s --interval soon", "'soon' is not a duration");
+	expect_usage("--sched 1s --interval 366000h", "too long");
+	expect_usage("--sched-sol p99=5ms --sched 1s", "did you mean '--sched-slo'?");
+}
+
+static void test_options_of_another_kind(void **state)
+{
+	expect_usage("--cpu 1s --by comm", "'--by' is about --sched only: add --sched DURATION");
+	expect_usage("--worst 3 --cpu 1s", "'--worst' is about --sched only");
+	expect_usage("--cpu 1s --interval 1s", "'--interval' is about --sched only");
+	expect_usage("--cpu 1s --sched-slo p99=5ms", "'--sched-slo' is about --sched only");
+}
+
+static void test_several_kinds(void **state)
+{
+	char line[] = "--cpu 10s --sched 5s --by cpu";
+	struct options opts;
+
+	expect_ok(&opts, line);
+	assert_int_equal(opts.kinds_cnt, 2);
+	assert_string_equal(opts.kinds[0].probe->name, "cpu");
+	assert_string_equal(opts.kinds[1].probe->name, "sched");
+	assert_int_equal(opts.kinds[1].duration_ns, 5 * NSEC_PER_SEC);
+	options__done(&opts);
 }
 
 static void test_hostile_bytes_are_escaped(void **state)
@@ -319,6 +439,9 @@ static void test_help_and_version(void **state)
 		assert_non_null(strstr(out, "-p, --pid PID"));
 		assert_non_null(strstr(out, "\nKIND"));
 		assert_non_null(strstr(out, "--cpu DURATION"));
+		assert_non_null(strstr(out, "--sched DURATION"));
+		assert_non_null(strstr(out, "\nOPTIONS OF --sched\n"));
+		assert_non_null(strstr(out, "--sched-slo pQQ=LIMIT"));
 		assert_non_null(strstr(out, "\nOPTIONS"));
 		assert_non_null(strstr(out, "\nEXAMPLES"));
 		assert_null(strstr(out, "cprofd serve"));
@@ -390,6 +513,11 @@ int main(void)
 		cmocka_unit_test(test_labels_none),
 		cmocka_unit_test(test_unknown_words),
 		cmocka_unit_test(test_no_flag_of_kinds_not_built),
+		cmocka_unit_test(test_sched_options),
+		cmocka_unit_test(test_groupings),
+		cmocka_unit_test(test_bad_sched_options),
+		cmocka_unit_test(test_options_of_another_kind),
+		cmocka_unit_test(test_several_kinds),
 		cmocka_unit_test(test_hostile_bytes_are_escaped),
 		cmocka_unit_test(test_doctor),
 		cmocka_unit_test(test_help_and_version),

@@ -245,6 +245,39 @@ static void test_several_kinds(void **state)
 	assert_string_equal(output_plan__pprof_path(&f->plan, &other_probe), "out/other.pb.gz");
 }
 
+/* .prom is the sched kind's; .json and .txt mean another encoder for it. */
+static void test_formats_of_kinds(void **state)
+{
+	struct fixture *f = *state;
+	const struct probe *sched = probe__find("sched");
+
+	set_outputs(f, "a.prom", NULL);
+	expect(f, EXIT_STATUS_USAGE, "'a.prom': no format ends like this");
+	set_outputs(f, "-", NULL);
+	f->opts.format = (char *)"prom";
+	expect(f, EXIT_STATUS_USAGE, "--format 'prom' is not a format of --cpu; there are pprof");
+	assert_null(strstr(f->err, "prom\n"));
+	f->opts.kinds[0].probe = sched;
+	expect(f, EXIT_STATUS_OK, "");
+	assert_string_equal(f->plan.outputs[0].encoder->name, "prom");
+	f->opts.format = NULL;
+	set_outputs(f, "a.prom", "a.json");
+	expect(f, EXIT_STATUS_OK, "");
+	assert_string_equal(f->plan.outputs[0].encoder->kind, "sched");
+	assert_string_equal(f->plan.outputs[1].encoder->kind, "sched");
+	f->opts.kinds[1].probe = probes[0];
+	f->opts.kinds_cnt = 2;
+	f->opts.format = (char *)"prom";
+	set_outputs(f, "out/", NULL);
+	expect(f, EXIT_STATUS_USAGE, "--format 'prom' is not a format of --cpu");
+	f->opts.format = (char *)"json";
+	expect(f, EXIT_STATUS_OK, "");
+	expect_path(f, 0, "out/sched.json");
+	expect_path(f, 1, "out/cpu.json");
+	assert_string_equal(f->plan.outputs[0].encoder->kind, "sched");
+	assert_null(f->plan.outputs[1].encoder->kind);
+}
+
 static void test_what_cannot_be_written(void **state)
 {
 	struct fixture *f = *state;
@@ -409,6 +442,7 @@ int main(void)
 		TEST(test_several_of_one_run),
 		TEST(test_directories),
 		TEST(test_several_kinds),
+		TEST(test_formats_of_kinds),
 		TEST(test_what_cannot_be_written),
 		TEST(test_stdout),
 		TEST(test_write),

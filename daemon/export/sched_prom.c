@@ -361,7 +361,7 @@ static void put_notes(struct exposition *e)
 	char labels[64];
 
 	put_family(e, name, "counter",
-		   "Waits that something happened to which is worth knowing; see cprofd(8).");
+		   "How often something happened to a wait or a thread that is worth knowing.");
 	for (note = 0; note < SCHED_NOTES; note++) {
 		snprintf(labels, sizeof(labels), "note=\"%s\"", sched_note__name(note));
 		put_plain(e, name, labels);

@@ -139,7 +139,7 @@ static void test_others(void **state)
 	_cleanup_(profile__freep) struct profile *p = fixed_sched_by(SCHED_BY_COMM);
 	struct sched_report *r = p->sched;
 	_cleanup_buf_ struct buf out = BUF_INIT;
-	char name[16];
+	char name[32];
 	size_t i;
 
 	for (i = 0; i < 9; i++) {

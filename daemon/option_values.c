@@ -279,8 +279,8 @@ int option_value__worst(struct parser *p, const char *value)
 {
 	uint64_t cnt;
 
-	if (units__parse_u64(value, 1, SCHED_WORST_MAX, &cnt))
-		return usage_error("--worst '%s' is not a number from 1 to %d", value,
+	if (units__parse_u64(value, 0, SCHED_WORST_MAX, &cnt))
+		return usage_error("--worst '%s' is not a number from 0 to %d", value,
 				   SCHED_WORST_MAX);
 	p->opts->sched_worst = (uint32_t)cnt;
 	return EXIT_STATUS_OK;

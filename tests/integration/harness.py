@@ -250,15 +250,19 @@ def drops_of(counters):
     return {k.split(".", 1)[1]: v for k, v in counters.items() if k.startswith("dropped.")}
 
 
-def check_accounting(profile):
-    """Every identity of the CPU kind, exactly."""
-    c = counters_of(profile)
+def check_accounting(profile, kind="cpu"):
+    """Every identity of the kind, exactly."""
+    c = counters_of(profile, kind)
     drops = drops_of(c)
     in_kernel = sum(v for k, v in drops.items() if k in KERNEL_DROPS)
     in_user = sum(v for k, v in drops.items() if k not in KERNEL_DROPS)
-    assert c["fired"] == c["filtered"] + c["idle"] + c["submitted"] + in_kernel, c
+    uncounted = c.get("unsampled", 0) + c.get("unaccounted", 0)
+    assert c["fired"] == c["filtered"] + c["idle"] + uncounted + c["submitted"] + in_kernel, c
     assert c["submitted"] == c["consumed"], c
     assert c["consumed"] == c["aggregated"] + in_user, c
+    if kind == "sched":
+        check_accounting_of_waits(profile, c, in_kernel)
+        return
     assert profile.total() == c["aggregated"] + in_kernel + in_user, (profile.total(), c)
     assert profile.total(lambda s: s.is_lost) == in_kernel + in_user, "lost ones outside [lost]"
     for reason, count in drops.items():
@@ -267,6 +271,21 @@ def check_accounting(profile):
     assert profile.sample_types == [("samples", "count"), ("cpu", "nanoseconds")]
     assert profile.period_type == ("cpu", "nanoseconds")
     assert profile.total(value=1) == profile.total() * profile.period
+
+
+def check_accounting_of_waits(profile, c, in_kernel):
+    """Every wait is in the profile, sampled or not; stacks have counters of their own."""
+    assert c["waits"] == c["unsampled"] + c["submitted"] + in_kernel, c
+    assert profile.total() == c["profiled"] == c["waits"], (profile.total(), c)
+    assert profile.total(value=4) == c["profiled_ns"] == c["latency_ns"], c
+    stacks = {k.removeprefix("stacks."): v for k, v in c.items() if k.startswith("stacks.")}
+    drops = drops_of(stacks)
+    stacks_in_kernel = sum(v for k, v in drops.items() if k in KERNEL_DROPS)
+    stacks_in_user = sum(v for k, v in drops.items() if k not in KERNEL_DROPS)
+    assert stacks["fired"] == stacks["submitted"] + stacks_in_kernel, c
+    assert stacks["submitted"] == stacks["consumed"], c
+    assert stacks["consumed"] == stacks["aggregated"] + stacks_in_user, c
+    assert not profile.period, profile.period
 
 
 # --- processes ------------------------------------------------------------------------------------

@@ -18,8 +18,8 @@ static void add_named_groups(struct sched_report *r, size_t cnt)
 	size_t i;
 
 	for (i = 0; i < cnt; i++) {
-		snprintf(name, sizeof(name), "g%03zu", (i * 7) % cnt);
-		observe(&add_group(r, name)->histograms[SCHED_LATENCY], 1000 + (i * 7) % cnt, 2);
+		snprintf(name, sizeof(name), "g%03zu", (i * 101) % cnt);
+		observe(&add_group(r, name)->histograms[SCHED_LATENCY], 1000 + (i * 101) % cnt, 2);
 	}
 }
 

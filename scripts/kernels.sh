@@ -3,8 +3,8 @@
 #
 # Does cprofd work on the kernels it says it does? Fetches Debian's cloud kernels, boots each in an
 # emulator and runs build/cprofd inside: every BPF program loads within its budget of verifier
-# instructions, every kind of TARGET gives the stacks its workload is known to have. Neither KVM
-# nor root is needed, and nothing is installed or changed outside build/kernels/.
+# instructions, every kind of TARGET gives the stacks its workload is known to have, waits for the CPU
+# are the kernel's to the nanosecond. Neither KVM nor root is needed, and nothing is installed or changed outside build/kernels/.
 #
 #   kernels.sh            every kernel
 #   kernels.sh 5.10 6.1   only these
@@ -19,7 +19,7 @@ readonly WORK=$BUILD/kernels
 readonly KEEP_DAYS=7 # then the archive is asked for a newer one
 readonly BOOT_TIMEOUT_S=180
 readonly META_PACKAGE=linux-image-cloud-amd64
-readonly WORKLOADS=(nofp_deep family syscalls)
+readonly WORKLOADS=(nofp_deep family syscalls sched_load)
 readonly KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
 
 # Series → where to look for it, best first: archive:suite.

@@ -4,12 +4,14 @@
 Prints the kernel's line, its verifier instructions and everything that is wrong; exit status 1 if
 anything is.
 """
+import json
 import re
 import sys
 from pathlib import Path
 
 HZ = 99
 PROFILES = ("pid", "command", "host", "comm", "cgroup", "service")
+SCHED_RUNS = ("sched", "sched_moved")
 KERNEL_SUFFIX = "_[k]"
 # An emulator on a busy host gets no time for some ticks; fewer than these would prove nothing.
 SHARE_OF_TICKS = 1 / 3
@@ -168,6 +170,36 @@ def check_runs(judge, results):
     return list(runs.values())
 
 
+def read_accounts(path):
+    """{tid: run_delay} of lines "TID RUN_TIME RUN_DELAY TIMESLICES"."""
+    return {int(words[0]): int(words[2]) for words in map(str.split, path.read_text().splitlines())}
+
+
+def check_sched(judge, results, name):
+    """Each thread's waits are the kernel's own, to the nanosecond; returns how long they were."""
+    run = Run(results, name)
+    report = results / f"{name}.json"
+    if not judge.expect(run.status == 0 and report.exists(), run, f"exit status {run.status}"):
+        return 0
+    data = json.loads(report.read_text())
+    before, after = (read_accounts(results / f"{name}.{when}") for when in ("before", "after"))
+    reasons = ("preempted_ns", "delayed_ns", "runnable_ns")
+    ours = {t["tid"]: sum(t[r] for r in reasons) for t in data["threads"]}
+    kernel = {tid: after[tid] - before[tid] for tid in before}
+    off = {tid: ours.get(tid, 0) - ns for tid, ns in kernel.items() if ours.get(tid, 0) != ns}
+    judge.expect(not off, run, f"waits are off by {off} ns of {kernel}")
+    judge.expect(set(ours) <= set(kernel), run, f"threads of others: {set(ours) - set(kernel)}")
+    latency = data["totals"]["latency_ns"]
+    judge.expect(latency == sum(kernel.values()), run, f"total {latency}, {sum(kernel.values())}")
+    judge.expect(latency > 1e9, run, f"threads waited {latency} ns, more than a second expected")
+    return latency
+
+
+def check_disturbed(judge, results, name):
+    told = Run(results, f"{name}.disturb")
+    judge.expect(told.status == 0, told, "the CPU was not unplugged")
+
+
 def check_kernel_log(results):
     """The faults the kernel found in itself; that it got no time is the emulator's doing."""
     log = (results / "dmesg.out").read_text(errors="replace")
@@ -211,6 +243,8 @@ def main(series, results, budget_file):
     judge = Judge()
     check_doctors(judge, results, series)
     runs = check_runs(judge, results)
+    waited_ns = sum(check_sched(judge, results, name) for name in SCHED_RUNS)
+    check_disturbed(judge, results, "sched_moved")
     insns = read_insns(results)
     faults = (judge.faults + check_insns(insns, read_budgets(Path(budget_file), series))
               + check_kernel_log(results))
@@ -218,7 +252,7 @@ def main(series, results, budget_file):
     samples = sum(run.samples() for run in runs)
     complete = sum(run.samples(is_complete) for run in runs)
     print(f"kernel {release}: {'FAILED' if faults else 'ok'}, {samples} samples "
-          f"({complete} complete), {sum(insns.values())} insns: "
+          f"({complete} complete), {waited_ns / 1e9:.1f} s of waits, {sum(insns.values())} insns: "
           + ", ".join(f"{program} {count}" for program, count in sorted(insns.items())))
     for fault in faults:
         print(f"  {fault}")

@@ -53,6 +53,66 @@ start()
 	done
 }
 
+# wait_for FILE PATTERN PID: until the file has such a line, or the process is gone.
+wait_for()
+{
+	while ! grep -q "$2" "$1"; do
+		kill -0 "$3" || return 1
+		usleep 20000
+	done
+}
+
+# What the kernel says of each thread of a process, which sleep.
+accounts()
+{
+	local task
+	for task in /proc/"$1"/task/*; do
+		echo "${task##*/} $(cat "$task/schedstat")"
+	done
+}
+
+# sched NAME MODE [COMMAND…]: waits of a load, which the command disturbs.
+sched()
+{
+	local name=$1 mode=$2 load profiler status=0
+	shift 2
+	echo "== $(cut -d ' ' -f 1 /proc/uptime) $name: $mode"
+	rm -f line
+	mkfifo line
+	/workloads/sched_load "$mode" 2 < line > "$name.said" &
+	load=$!
+	exec 3> line
+	wait_for "$name.said" '^ready' "$load"
+	usleep 300000
+	accounts "$load" > "$name.before"
+	LD_PRELOAD=/lib/insn_count.so cprofd -p "$load" --sched 0 -v -o "$name.json" -o "$name.pb.gz" \
+		> "$name.out" 2> "$name.err" 3>&- &
+	profiler=$!
+	while ! grep -q 'tp_name:.sched_switch' /proc/"$profiler"/fdinfo/*; do
+		kill -0 "$profiler" || break
+		usleep 20000
+	done
+	echo go >&3
+	[ $# -eq 0 ] || run "$name.disturb" "$@"
+	wait_for "$name.said" '^done' "$load"
+	usleep 500000
+	kill -TERM "$profiler"
+	wait "$profiler" || status=$?
+	echo "$status" > "$name.status"
+	accounts "$load" > "$name.after"
+	exec 3>&-
+	wait "$load"
+}
+
+# A CPU goes and comes back; what waits there is moved.
+unplug()
+{
+	usleep 500000
+	echo 0 > /sys/devices/system/cpu/cpu1/online || return
+	usleep 500000
+	echo 1 > /sys/devices/system/cpu/cpu1/online
+}
+
 run doctor cprofd doctor
 run cgroup_setup mkdir /sys/fs/cgroup/tested
 
@@ -61,6 +121,9 @@ profile pid cprofd -p "$pid" --cpu 3s -v -o pid.folded -o pid.pb.gz
 kill "$pid"
 
 profile command cprofd --cpu 0 -v -o command.folded -- /workloads/family 2
+
+sched sched waker
+sched sched_moved migrate unplug
 
 start syscalls 600
 echo "$pid" > /sys/fs/cgroup/tested/cgroup.procs

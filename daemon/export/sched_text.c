@@ -19,7 +19,7 @@
 #define QUANTILE_WIDTH 8
 #define CAUSE_WIDTH    11
 
-#define HISTOGRAM_ROWS_MAX   18
+#define HISTOGRAM_ROWS_MAX   20
 #define HISTOGRAM_TEXT_WIDTH 40
 #define BAR_WIDTH_MAX        60
 
@@ -146,13 +146,8 @@ static void put_figures(struct sched_screen *s, enum sched_reason reason)
 /* --- the histogram -----------------------------------------------------------------------------
  */
 
-/* Rows of so many slots each; boundaries are always among those of the next finer choice. The last
- * one shows everything there is in 13 rows. */
-static const size_t row_slots[] = { 2, 4, LATENCY_PER_OCTAVE, 2 * LATENCY_PER_OCTAVE,
-				    3 * LATENCY_PER_OCTAVE };
-
-_Static_assert(LATENCY_SLOTS / (3 * LATENCY_PER_OCTAVE) + 1 <= HISTOGRAM_ROWS_MAX,
-	       "the coarsest rows hold every histogram");
+/* Below about a microsecond (2^-20 s) no row tells anybody anything. */
+#define HISTOGRAM_LOWEST_SLOT (-20 * LATENCY_PER_OCTAVE - LATENCY_FIRST_INDEX)
 
 struct rows {
 	size_t slots;       /* of each */
@@ -160,18 +155,21 @@ struct rows {
 	uint64_t max;       /* waits of the largest */
 };
 
+/* The first row has all that is below it, too. */
 static uint64_t count_row(const struct sched_histogram *h, const struct rows *rows, size_t row)
 {
+	size_t i = row == rows->first ? 0 : row * rows->slots;
 	uint64_t cnt = 0;
-	size_t i;
 
-	for (i = row * rows->slots; i < (row + 1) * rows->slots && i < LATENCY_SLOTS; i++)
+	for (; i < (row + 1) * rows->slots && i < LATENCY_SLOTS; i++)
 		cnt += h->slots[i];
 	return cnt;
 }
 
+/* Octaves, or halves or quarters of them where waits are so alike that there is room. */
 static bool choose_rows(const struct sched_histogram *h, struct rows *ret)
 {
+	static const size_t finest_first[] = { 2, 4, LATENCY_PER_OCTAVE };
 	size_t first = 0, last = LATENCY_SLOTS, i;
 
 	while (first < LATENCY_SLOTS && !h->slots[first])
@@ -180,13 +178,17 @@ static bool choose_rows(const struct sched_histogram *h, struct rows *ret)
 		return false;
 	while (!h->slots[last - 1])
 		last--;
-	for (i = 0; i < ARRAY_SIZE(row_slots); i++) {
-		*ret = (struct rows){ .slots = row_slots[i],
-				      .first = first / row_slots[i],
-				      .last = (last - 1) / row_slots[i] };
+	if (first < HISTOGRAM_LOWEST_SLOT && last > HISTOGRAM_LOWEST_SLOT)
+		first = HISTOGRAM_LOWEST_SLOT;
+	for (i = 0; i < ARRAY_SIZE(finest_first); i++) {
+		*ret = (struct rows){ .slots = finest_first[i],
+				      .first = first / finest_first[i],
+				      .last = (last - 1) / finest_first[i] };
 		if (ret->last - ret->first < HISTOGRAM_ROWS_MAX)
 			break;
 	}
+	if (ret->last - ret->first >= HISTOGRAM_ROWS_MAX)
+		ret->first = ret->last - HISTOGRAM_ROWS_MAX + 1;
 	for (i = ret->first; i <= ret->last; i++)
 		if (count_row(h, ret, i) > ret->max)
 			ret->max = count_row(h, ret, i);
@@ -308,18 +310,30 @@ static void put_causes(struct sched_screen *s)
 /* --- notes -------------------------------------------------------------------------------------
  */
 
+/* "12 waits", and the rest of it as a sentence. */
+static const struct {
+	const char *one, *many;
+} note_texts[SCHED_NOTES] = {
+	[SCHED_NOTE_UNACCOUNTED] = { "wait that run_delay omits is in no sum",
+				     "waits that run_delay omits are in no sum" },
+	[SCHED_NOTE_LOOKBACK_SHORT] = { "wait began before what is known of its CPU: runnable",
+					"waits began before what is known of their CPU: runnable" },
+	[SCHED_NOTE_MIGRATED_LEG] = { "wait began on another CPU: that part is runnable",
+				      "waits began on another CPU: that part is runnable" },
+	[SCHED_NOTE_MATRIX_FULL] = { "wait had no place among the pairs: other",
+				     "waits had no place among the pairs: other" },
+	[SCHED_NOTE_NAMES_FULL] = { "wait had no place among the names: other",
+				    "waits had no place among the names: other" },
+	[SCHED_NOTE_NO_STATE] = { "wait of a thread there was no memory for: woken",
+				  "waits of threads there was no memory for: woken" },
+	[SCHED_NOTE_GROUPS_FULL] = { "wait had no place among the groups: " SCHED_GROUP_OTHER,
+				     "waits had no place among the groups: " SCHED_GROUP_OTHER },
+	[SCHED_NOTE_THREADS_LOST] = { "thread that ended is not among the threads",
+				      "threads that ended are not among the threads" },
+};
+
 static void put_notes(struct sched_screen *s)
 {
-	static const char *const texts[SCHED_NOTES] = {
-		[SCHED_NOTE_UNACCOUNTED] = "that run_delay omits are in no sum",
-		[SCHED_NOTE_LOOKBACK_SHORT] = "lasted longer than is known what ran: runnable",
-		[SCHED_NOTE_MIGRATED_LEG] = "began on another CPU: that part is runnable",
-		[SCHED_NOTE_MATRIX_FULL] = "had no place among the pairs: other",
-		[SCHED_NOTE_NAMES_FULL] = "had no place among the names: other",
-		[SCHED_NOTE_NO_STATE] = "of threads there was no memory for: woken",
-		[SCHED_NOTE_GROUPS_FULL] = "had no place among the groups: " SCHED_GROUP_OTHER,
-		[SCHED_NOTE_THREADS_LOST] = "threads that ended are not among the threads",
-	};
 	bool has_any = false;
 	size_t i;
 
@@ -332,14 +346,13 @@ static void put_notes(struct sched_screen *s)
 		sched_text__ink(s, SCHED_INK_REMARK);
 		buf__puts(s->out, "note: ");
 		columns__count(s->out, s->r->notes[i]);
+		buf__putc(s->out, ' ');
+		buf__puts(s->out, s->r->notes[i] == 1 ? note_texts[i].one : note_texts[i].many);
 		if (i == SCHED_NOTE_UNACCOUNTED) {
-			buf__puts(s->out, " waits (");
+			buf__puts(s->out, " (");
 			columns__duration(s->out, s->r->unaccounted_ns);
-			buf__puts(s->out, ") ");
-		} else {
-			buf__puts(s->out, i == SCHED_NOTE_THREADS_LOST ? " " : " waits ");
+			buf__putc(s->out, ')');
 		}
-		buf__puts(s->out, texts[i]);
 		sched_text__plain(s);
 		buf__putc(s->out, '\n');
 	}

@@ -137,7 +137,7 @@ static void put_party(struct sched_screen *s, size_t width, const struct sched_r
 	size_t tid_width;
 
 	if (!party->tid) {
-		put_title(s, width, "idle");
+		put_title(s, width, "[idle]");
 		return;
 	}
 	memcpy(comm, party->comm, TASK_COMM_BYTES);

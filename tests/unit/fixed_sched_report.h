@@ -121,7 +121,7 @@ static inline void add_worst(struct sched_report *r, const struct fixed_wait *w,
 							: SCHED_RUNNABLE;
 	snprintf(worst.victim.comm, sizeof(worst.victim.comm), "%s", w->victim);
 	worst.victim.cgroup = copy_text("/system.slice/nginx.service");
-	if (w->culprit && strcmp(w->culprit, "idle")) {
+	if (w->culprit && strcmp(w->culprit, "[idle]")) {
 		worst.culprit.pid = worst.culprit.tid = 4194304;
 		snprintf(worst.culprit.comm, sizeof(worst.culprit.comm), "%s", w->culprit);
 	}
@@ -130,7 +130,7 @@ static inline void add_worst(struct sched_report *r, const struct fixed_wait *w,
 }
 
 static const struct fixed_wait fixed_waits[] = {
-	{ 5000, 0, 0, 1500, SCHED_CAUSE_IDLE_CPU, "nginx", "idle", 100, 101 },
+	{ 5000, 0, 0, 1500, SCHED_CAUSE_IDLE_CPU, "nginx", "[idle]", 100, 101 },
 	{ 3000, 0, 0, 12000, SCHED_CAUSE_FAIR, "nginx", "mysqld", 100, 102 },
 	{ 900, 210000, 0, 0, SCHED_CAUSE_SAME_CGROUP, "mysqld", "mysqld", 200, 201 },
 	{ 90, 0, 350000, 20000, SCHED_CAUSE_RT, "nginx", "irq/24-eth0", 100, 103 },

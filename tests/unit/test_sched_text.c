@@ -89,7 +89,8 @@ static void test_extremes(void **state)
 	out = view(r, 0, false);
 	assert_fits(&out, 80);
 	assert_non_null(strstr(out.data, "       more"));
-	assert_non_null(strstr(out.data, "note: 1,234,567 waits (999us) that run_delay omits"));
+	assert_non_null(strstr(
+		out.data, "note: 1,234,567 waits that run_delay omits are in no sum (999us)\n"));
 	buf__done(&out);
 	for (i = 0; i < SCHED_HISTOGRAMS; i++)
 		r->histograms[i].sum_ns = r->histograms[i].max_ns = UINT64_MAX;
@@ -107,7 +108,7 @@ static size_t count_text(const char *text, const char *what)
 	return cnt;
 }
 
-/* However wide the waits spread: 4 to 18 rows, and their counts add up. */
+/* However wide the waits spread: at most 20 rows, each wait in one of them. */
 static void test_histogram_rows(void **state)
 {
 	size_t low, high, rows;
@@ -115,22 +116,56 @@ static void test_histogram_rows(void **state)
 
 	for (low = 0; low < LATENCY_SLOTS; low += 23) {
 		for (high = low; high < LATENCY_SLOTS; high += 17) {
-			struct sched_report r = { .histograms[SCHED_LATENCY] = { .cnt = 2,
-										 .max_ns = 1 } };
+			struct sched_report r = { .histograms[SCHED_LATENCY] = { .cnt = 4 } };
 			_cleanup_buf_ struct buf out = BUF_INIT;
 
-			r.histograms[SCHED_LATENCY].slots[low]++;
-			r.histograms[SCHED_LATENCY].slots[high]++;
+			r.histograms[SCHED_LATENCY].slots[low] += 1;
+			r.histograms[SCHED_LATENCY].slots[high] += 3;
 			out = view(&r, 0, false);
 			at = strstr(out.data, "latency up to");
 			assert_non_null(at);
 			*strstr(at, "\n\n") = '\0';
 			rows = count_text(at, "\n");
-			assert_in_range(rows, 1, 18);
-			assert_int_equal(count_text(at, "#\n") + (at[strlen(at) - 1] == '#'),
-					 strstr(at, "50.0%") ? 2 : 1);
+			assert_in_range(rows, 1, 20);
+			if (strstr(at, "75.0%")) {
+				assert_int_equal(count_text(at, "75.0%"), 1);
+				assert_int_equal(count_text(at, "25.0%   25.0%  ####"), 1);
+			} else {
+				assert_int_equal(count_text(at, "100%    100%  ####"), 1);
+			}
 		}
 	}
+}
+
+static void assert_rows(const uint64_t *waits_ns, size_t cnt, size_t rows, const char *first,
+			const char *last)
+{
+	struct sched_report r = { .duration_ns = 0 };
+	_cleanup_buf_ struct buf out = BUF_INIT;
+	size_t i;
+	char *at;
+
+	for (i = 0; i < cnt; i++)
+		observe(&r.histograms[SCHED_LATENCY], waits_ns[i], 1);
+	out = view(&r, 0, false);
+	at = strstr(out.data, "latency up to");
+	*strstr(at, "\n\n") = '\0';
+	assert_int_equal(count_text(at, "\n"), rows);
+	at = strchr(at, '\n') + 1;
+	assert_int_equal(strncmp(at + strspn(at, " "), first, strlen(first)), 0);
+	at = strrchr(at, '\n') ? strrchr(at, '\n') + 1 : at;
+	assert_int_equal(strncmp(at + strspn(at, " "), last, strlen(last)), 0);
+}
+
+/* What is below a microsecond is one row, unless there is nothing else; what is alike is finer. */
+static void test_histogram_detail(void **state)
+{
+	assert_rows((const uint64_t[]){ 0, 1, 400000000 }, 3, 20, "953ns", "500ms");
+	assert_rows((const uint64_t[]){ 0, 4000000000 }, 2, 20, "7.63us", "4.00s");
+	assert_rows((const uint64_t[]){ 0, 100 }, 2, 14, "1ns", "119ns");
+	assert_rows((const uint64_t[]){ 900, 30000 }, 2, 11, "953ns", "30.5us");
+	assert_rows((const uint64_t[]){ 100000 }, 1, 1, "103us", "103us");
+	assert_rows((const uint64_t[]){ 1, 200000000000 }, 2, 20, "488us", "more");
 }
 
 /* More pairs and groups than are shown: the rest is summed. */
@@ -248,6 +283,7 @@ int main(void)
 		cmocka_unit_test(test_no_waits),
 		cmocka_unit_test(test_extremes),
 		cmocka_unit_test(test_histogram_rows),
+		cmocka_unit_test(test_histogram_detail),
 		cmocka_unit_test(test_others),
 		cmocka_unit_test(test_durations),
 		cmocka_unit_test(test_counts_and_percents),

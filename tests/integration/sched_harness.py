@@ -148,6 +148,7 @@ class Ended:
 
     def stop(self):
         """{tid: (run_delay_ns, comm)}"""
+        time.sleep(0.3)  # the kernel frees what nothing refers to when it comes to it
         out, _ = self.popen.communicate(timeout=30)
         assert self.popen.returncode == 0
         rows = [line.split() for line in out.splitlines()]

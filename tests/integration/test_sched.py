@@ -229,7 +229,7 @@ def test_of_a_command(tmp_path, record_property):
             result = running.finish()
         assert result.status == 0, result.err
         said = [line.split() for line in result.out.decode().splitlines()]
-        mine = {int(words[1]) for words in said if words[0] == "ended"}
+        mine = {int(words[1]) for words in said if words[:1] == ["ended"]}
         truth = {tid: row for tid, row in ended.stop().items() if tid in mine}
     assert len(truth) == len(mine) >= 200
     check_ended(Report(path), truth, record_property)

@@ -1,131 +1,145 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * export/sched_trace: the exact lines, and that every line splits into its five fields.
+ * session/sched_trace: what each thread waited within an interval.
  */
-#include "fixed_sched_report.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#include "session/sched_trace.h"
 
-static struct profile *empty_profile(void)
+static struct sched_thread_sums thread(pid_t tid, uint64_t start_ns, const char *comm,
+				       uint64_t waits, uint64_t preempted_ns, uint64_t delayed_ns,
+				       uint64_t runnable_ns)
 {
-	struct sched_report *r = calloc(1, sizeof(*r));
-
-	assert_non_null(r);
-	return fixed_sched_profile(r);
-}
-
-static void assert_trace(const struct profile *p, const char *want)
-{
-	_cleanup_buf_ struct buf out = BUF_INIT;
-
-	assert_int_equal(sched_trace__encode(p, &out), 0);
-	assert_string_equal(out.data ?: "", want);
-}
-
-static void test_line(void **state)
-{
-	_cleanup_(profile__freep) struct profile *p = empty_profile();
-
-	assert_trace(p, "");
-	add_trace(p->sched, 12345, "nginx", 42999, 187000, 312001);
-	assert_trace(p, "sched:sched_latency_trace: comm=nginx pid=12345 preempted=42us "
-			"delayed=187us runnable=312us\n");
-}
-
-static void test_names(void **state)
-{
-	static const struct {
-		const char *thread, *shown;
-	} cases[] = {
-		{ "", "" },
-		{ "Web Content", "Web\\x20Content" },
-		{ "a=b", "a\\x3db" },
-		{ "a\\x20b", "a\\x5cx20b" },
-		{ "\n\t\x7f", "\\x0a\\x09\\x7f" },
-		{ "caf\xc3\xa9", "caf\xc3\xa9" },
-		{ "caf\xc3", "caf\\xc3" },
-		{ "0123456789abcdef", "0123456789abcdef" }, /* no NUL in its field */
+	struct sched_thread_sums t = {
+		.pid = 1,
+		.tid = tid,
+		.start_ns = start_ns,
+		.sums = {
+			.waits = { [SCHED_ORIGIN_WOKEN] = waits },
+			.preempted_ns = preempted_ns,
+			.delayed_ns = delayed_ns,
+			.runnable_ns = runnable_ns,
+		},
 	};
-	size_t i;
 
-	for (i = 0; i < ARRAY_SIZE(cases); i++) {
-		_cleanup_(profile__freep) struct profile *p = empty_profile();
-		char want[256];
+	memcpy(t.comm, comm, strlen(comm));
+	return t;
+}
 
-		add_trace(p->sched, 1, cases[i].thread, 1000, 0, 0);
-		snprintf(want, sizeof(want),
-			 "sched:sched_latency_trace: comm=%s pid=1 preempted=1us delayed=0us "
-			 "runnable=0us\n",
-			 cases[i].shown);
-		assert_trace(p, want);
+static void expect_row(const struct sched_trace *t, size_t idx, pid_t tid, const char *comm,
+		       uint64_t preempted_ns, uint64_t delayed_ns, uint64_t runnable_ns)
+{
+	const struct sched_report_trace *row = &t->rows[idx];
+
+	assert_true(idx < t->rows_cnt);
+	assert_int_equal(row->tid, tid);
+	assert_string_equal(row->thread, comm);
+	assert_int_equal(row->reason_ns[SCHED_PREEMPTED], preempted_ns);
+	assert_int_equal(row->reason_ns[SCHED_DELAYED], delayed_ns);
+	assert_int_equal(row->reason_ns[SCHED_RUNNABLE], runnable_ns);
+}
+
+static void test_differences(void **state)
+{
+	struct sched_trace t = { 0 };
+	const struct sched_thread_sums first[] = {
+		thread(5, 100, "a", 3, 10, 20, 30),
+		thread(7, 100, "b", 1, 0, 0, 5),
+		thread(9, 100, "idle", 0, 0, 0, 0),
+	};
+	/* 5 has ended; 7 waited on and has another name; 9 waits for the first time */
+	const struct sched_thread_sums second[] = {
+		thread(7, 100, "c", 4, 1000, 200, 35),
+		thread(9, 100, "idle", 1, 0, 0, 0),
+	};
+	/* 5 is told again with its end, unchanged; its tid has a new thread */
+	const struct sched_thread_sums third[] = {
+		thread(5, 100, "a", 3, 10, 20, 30),
+		thread(5, 900, "new", 2, 1, 2, 3),
+		thread(7, 100, "c", 4, 1000, 200, 35),
+	};
+
+	assert_int_equal(sched_trace__add_interval(&t, first, 3), 0);
+	assert_int_equal(t.rows_cnt, 2);
+	expect_row(&t, 0, 5, "a", 10, 20, 30);
+	expect_row(&t, 1, 7, "b", 0, 0, 5);
+	assert_int_equal(sched_trace__add_interval(&t, second, 2), 0);
+	assert_int_equal(t.rows_cnt, 4);
+	expect_row(&t, 2, 7, "c", 1000, 200, 30);
+	expect_row(&t, 3, 9, "idle", 0, 0, 0);
+	assert_int_equal(sched_trace__add_interval(&t, third, 3), 0);
+	assert_int_equal(t.rows_cnt, 5);
+	expect_row(&t, 4, 5, "new", 1, 2, 3);
+	assert_int_equal(sched_trace__add_interval(&t, NULL, 0), 0);
+	assert_int_equal(t.rows_cnt, 5);
+	sched_trace__done(&t);
+}
+
+/* Sums that were read while they changed must not become enormous. */
+static void test_nothing_shrinks_below_zero(void **state)
+{
+	struct sched_trace t = { 0 };
+	const struct sched_thread_sums first = thread(5, 1, "a", 5, 100, 100, 100);
+	const struct sched_thread_sums second = thread(5, 1, "a", 6, 90, 150, 100);
+
+	sched_trace__add_interval(&t, &first, 1);
+	sched_trace__add_interval(&t, &second, 1);
+	expect_row(&t, 1, 5, "a", 0, 50, 0);
+	sched_trace__done(&t);
+}
+
+static void test_sorting_adds_up_duplicates(void **state)
+{
+	struct sched_thread_sums threads[] = {
+		thread(9, 2, "z", 1, 1, 1, 1), thread(5, 7, "b", 2, 10, 0, 5),
+		thread(9, 1, "y", 1, 2, 2, 2), thread(5, 7, "b", 3, 1, 2, 3),
+		thread(1, 9, "a", 0, 0, 0, 0),
+	};
+
+	assert_int_equal(sched_threads__sort(threads, 5), 4);
+	assert_int_equal(threads[0].tid, 1);
+	assert_int_equal(threads[1].tid, 5);
+	assert_int_equal(sched_sums__waits(&threads[1].sums), 5);
+	assert_int_equal(threads[1].sums.preempted_ns, 11);
+	assert_int_equal(sched_sums__latency_ns(&threads[1].sums), 21);
+	assert_string_equal(threads[2].comm, "y");
+	assert_string_equal(threads[3].comm, "z");
+	assert_int_equal(sched_threads__sort(NULL, 0), 0);
+}
+
+/* Rows are bounded, what did not fit is counted, and differences stay right meanwhile. */
+static void test_bounded(void **state)
+{
+	enum { THREADS = SCHED_TRACE_ROWS_MAX / 2 + 1 };
+	struct sched_thread_sums *threads = calloc(THREADS, sizeof(*threads));
+	struct sched_trace t = { 0 };
+	uint64_t i, round;
+
+	assert_non_null(threads);
+	for (round = 1; round <= 2; round++) {
+		for (i = 0; i < THREADS; i++)
+			threads[i] = thread((pid_t)i + 1, 1, "x", round, 10 * round, 0, 0);
+		assert_int_equal(sched_trace__add_interval(&t, threads, THREADS), 0);
 	}
-}
-
-/* Less than a microsecond is a wait; nothing is none. */
-static void test_threads_without_waits(void **state)
-{
-	_cleanup_(profile__freep) struct profile *p = empty_profile();
-
-	add_trace(p->sched, 1, "none", 0, 0, 0);
-	add_trace(p->sched, 2, "short", 0, 0, 999);
-	add_trace(p->sched, 3, "none", 0, 0, 0);
-	add_trace(p->sched, 4, "long", UINT64_MAX, 0, 0);
-	assert_trace(p, "sched:sched_latency_trace: comm=short pid=2 preempted=0us delayed=0us "
-			"runnable=0us\n"
-			"sched:sched_latency_trace: comm=long pid=4 preempted=18446744073709551us "
-			"delayed=0us runnable=0us\n");
-}
-
-static void test_golden(void **state)
-{
-	_cleanup_(profile__freep) struct profile *p = fixed_sched();
-	_cleanup_buf_ struct buf out = BUF_INIT;
-
-	assert_int_equal(sched_trace__encode(p, &out), 0);
-	assert_golden("sched.txt", &out);
-}
-
-static void test_other_kinds(void **state)
-{
-	_cleanup_(profile__freep) struct profile *p = fixed_profile();
-	_cleanup_buf_ struct buf out = BUF_INIT;
-
-	assert_int_equal(sched_trace__encode(p, &out), -EINVAL);
-	assert_int_equal(sched_json__encode(p, &out), -EINVAL);
-	assert_int_equal(sched_prom__encode(p, &out), -EINVAL);
-	assert_int_equal(out.len, 0);
-}
-
-/* The kind's own encoder goes before that of all kinds, and no other kind gets it. */
-static void test_encoders(void **state)
-{
-	_cleanup_buf_ struct buf sched = BUF_INIT, cpu = BUF_INIT;
-
-	assert_ptr_equal(export__find_by_suffix("/x/sched.txt", "sched")->encode,
-			 sched_trace__encode);
-	assert_ptr_equal(export__find_by_suffix("/x/sched.json", "sched")->encode,
-			 sched_json__encode);
-	assert_ptr_equal(export__find_by_suffix("/x/sched.prom", "sched")->encode,
-			 sched_prom__encode);
-	assert_ptr_equal(export__find_by_suffix("/x/sched.pb.gz", "sched")->encode, pprof__encode);
-	assert_ptr_equal(export__find_by_suffix("/x/cpu.txt", "cpu")->encode, text__encode);
-	assert_null(export__find_by_suffix("/x/cpu.prom", "cpu"));
-	assert_ptr_equal(export__find_by_name("txt", "sched")->encode, sched_trace__encode);
-	assert_ptr_equal(export__find_by_name("txt", "cpu")->encode, text__encode);
-	assert_null(export__find_by_name("prom", "cpu"));
-	export__list_suffixes("sched", &sched);
-	assert_string_equal(sched.data, ".pb.gz, .folded, .json, .txt, .prom");
-	export__list_suffixes("cpu", &cpu);
-	assert_string_equal(cpu.data, ".pb.gz, .folded, .json, .txt");
+	assert_int_equal(t.rows_cnt, SCHED_TRACE_ROWS_MAX);
+	assert_int_equal(t.rows_dropped, 2);
+	expect_row(&t, SCHED_TRACE_ROWS_MAX - 1, THREADS - 2, "x", 10, 0, 0);
+	sched_trace__done(&t);
+	free(threads);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_line),
-		cmocka_unit_test(test_names),
-		cmocka_unit_test(test_threads_without_waits),
-		cmocka_unit_test(test_golden),
-		cmocka_unit_test(test_other_kinds),
-		cmocka_unit_test(test_encoders),
+		cmocka_unit_test(test_differences),
+		cmocka_unit_test(test_nothing_shrinks_below_zero),
+		cmocka_unit_test(test_sorting_adds_up_duplicates),
+		cmocka_unit_test(test_bounded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -107,14 +107,14 @@ static __always_inline u8 origin_of(struct task_struct *prev, struct sched_task 
 }
 
 /* One in how many switches: the longer a thread's recent waits, the surer. */
-static __always_inline u32 choose_inverse_q(const struct sched_task *t)
+__noinline u32 sched_inverse_q(u32 mean_ns)
 {
 	u32 inverse_q = INVERSE_Q_MAX, limit = MEAN_CERTAIN_NS / INVERSE_Q_MAX;
 	int i;
 
 #pragma unroll
 	for (i = 0; i < 6; i++) {
-		if (t->mean_ns < limit << 1)
+		if (mean_ns < limit << 1)
 			break;
 		limit <<= 1;
 		inverse_q >>= 1;
@@ -126,7 +126,7 @@ static __always_inline bool is_sampled(struct sched_cpu *cpu, struct sched_task 
 {
 	u64 second = now >> SECOND_BITS, x = cpu->random;
 
-	t->inverse_q = choose_inverse_q(t);
+	t->inverse_q = sched_inverse_q(t->mean_ns);
 	x ^= x << 13;
 	x ^= x >> 7;
 	x ^= x << 17;
@@ -271,56 +271,70 @@ static __always_inline bool measure(struct task_struct *next, struct sched_task 
 	return false;
 }
 
-static __always_inline void split(struct sched_cpu *cpu, struct sched_totals *totals,
-				  struct sched_wait *w, u64 from, u64 earlier_ns)
+static __always_inline void split(struct sched_cpu *cpu, struct sched_totals *totals, u64 from,
+				  u64 earlier_ns)
 {
-	bool is_short = false;
-	u64 rt;
+	struct sched_wait *w = &cpu->wait;
+	u64 rt = 0;
 
+	w->reason_ns[SCHED_PREEMPTED] = 0;
+	w->reason_ns[SCHED_DELAYED] = 0;
+	w->reason_ns[SCHED_RUNNABLE] = 0;
 	if (w->origin == SCHED_ORIGIN_PREEMPTED) {
 		w->reason_ns[SCHED_PREEMPTED] = w->wait_ns;
 		return;
 	}
-	rt = cpu__rt_since(cpu, from, &is_short);
+	cpu->is_short = from < cpu->first_ns;
+	if (cpu->stretch_end_ns > from)
+		rt = sched_rt_since(from);
 	if (rt > w->wait_ns - earlier_ns)
 		rt = w->wait_ns - earlier_ns;
 	w->reason_ns[SCHED_DELAYED] = rt;
 	w->reason_ns[SCHED_RUNNABLE] = w->wait_ns - rt;
-	if (is_short)
+	if (cpu->is_short)
 		totals->notes[SCHED_NOTE_LOOKBACK_SHORT]++;
 	if (earlier_ns)
 		totals->notes[SCHED_NOTE_MIGRATED_LEG]++;
 }
 
-static __always_inline void judge(struct sched_cpu *cpu, struct sched_wait *w,
-				  struct task_struct *next, struct sched_task *t, u64 now, u64 from,
-				  u64 earlier_ns)
+/* Sets the cause and the culprit of cpu->wait from cpu->verdict. */
+__noinline int sched_choose_cause(u32 zero)
 {
-	struct sched_verdict *v = &cpu->verdict;
-	u64 throttled, best = 0, idx;
-	int i;
+	struct sched_cpu *cpu = bpf_map_lookup_elem(&sched_cpus, &zero);
+	struct sched_verdict *v;
+	u64 best = 0;
+	u32 i;
 
-	cpu__judge(cpu, from, now, t ? t->cgroup : 0);
-	v->parts[SCHED_CAUSE_MIGRATION] = earlier_ns;
-	throttled = throttled_ns(next);
-	if (t && t->throttled_ns && throttled > t->throttled_ns) {
-		throttled -= t->throttled_ns;
-		v->parts[SCHED_CAUSE_THROTTLE] = throttled < w->wait_ns ? throttled : w->wait_ns;
-	}
-	w->cause = SCHED_CAUSE_UNKNOWN;
-#pragma unroll
+	if (!cpu)
+		return 0;
+	v = &cpu->verdict;
+	cpu->wait.cause = SCHED_CAUSE_UNKNOWN;
 	for (i = 0; i < SCHED_CAUSES; i++) {
 		if (v->parts[i] > best) {
 			best = v->parts[i];
-			w->cause = i;
+			cpu->wait.cause = i;
 		}
 	}
-	w->culprit = NULL;
-	if (v->nr && v->share_ns >= v->parts[SCHED_CAUSE_UNKNOWN] + earlier_ns) {
-		idx = v->nr;
-		BOUND(idx, RUNS - 1);
-		w->culprit = &cpu->runs[idx];
+	/* Nobody is blamed for what went by where we did not look. */
+	best = v->parts[SCHED_CAUSE_UNKNOWN] + v->parts[SCHED_CAUSE_MIGRATION];
+	cpu->wait.culprit_nr = v->share_ns >= best ? v->nr : 0;
+	return 0;
+}
+
+static __always_inline void judge(struct sched_cpu *cpu, struct task_struct *next,
+				  struct sched_task *t, u64 now, u64 from, u64 earlier_ns)
+{
+	u64 throttled, wait_ns = cpu->wait.wait_ns;
+
+	cpu__judge(cpu, from, now, t ? t->cgroup : 0);
+	cpu->verdict.parts[SCHED_CAUSE_MIGRATION] = earlier_ns;
+	throttled = throttled_ns(next);
+	if (t && t->throttled_ns && throttled > t->throttled_ns) {
+		throttled -= t->throttled_ns;
+		cpu->verdict.parts[SCHED_CAUSE_THROTTLE] =
+			throttled < wait_ns ? throttled : wait_ns;
 	}
+	sched_choose_cause(0);
 }
 
 /* A wait whose stack was taken: the record that gives that stack its weight. */
@@ -376,15 +390,19 @@ static __always_inline void enter(struct sched_cpu *cpu, struct sched_totals *to
 				  u64 now)
 {
 	struct sched_task *t = task__get(next);
-	struct sched_wait w = { .tgid = next->tgid, .tid = next->pid };
+	struct sched_wait *w = &cpu->wait;
 	u64 from, earlier_ns;
 	bool is_counted;
 
+	w->tgid = next->tgid;
+	w->tid = next->pid;
+	w->name = 0;
+	w->cgroup_id = SCHED_ROOT_CGROUP;
 	if (t) {
 		task__update_name(t, next, &cpu->next_name, totals->notes);
 		task__update_cgroup(t, next);
-		w.name = t->name;
-		w.cgroup_id = t->cgroup_id;
+		w->name = t->name;
+		w->cgroup_id = t->cgroup_id;
 	}
 	is_counted = measure(next, t, now, totals, &from, &earlier_ns);
 	if (!is_of_target(next, t)) {
@@ -395,24 +413,20 @@ static __always_inline void enter(struct sched_cpu *cpu, struct sched_totals *to
 		counters__add(counters, COUNTER_UNACCOUNTED);
 		return;
 	}
-	w.wait_ns = now - from + earlier_ns;
-	w.origin = t ? t->origin : SCHED_ORIGIN_WOKEN;
-	split(cpu, totals, &w, from, earlier_ns);
-	judge(cpu, &w, next, t, now, from, earlier_ns);
-	count__histograms(totals, &w);
-	count__cause(totals, &w);
-	count__matrix(totals, &w);
-	if (sched_by)
-		count__group(totals, &w);
-	if (w.wait_ns > cpu->worst_ns && sched_worst_cnt)
-		count__worst(cpu, &w, next);
+	w->wait_ns = now - from + earlier_ns;
+	w->origin = t ? t->origin : SCHED_ORIGIN_WOKEN;
+	split(cpu, totals, from, earlier_ns);
+	judge(cpu, next, t, now, from, earlier_ns);
+	sched_count_wait(0);
 	if (!t) {
 		totals->notes[SCHED_NOTE_NO_STATE]++;
 		counters__add(counters, COUNTER_UNSAMPLED);
 		return;
 	}
-	add_to_thread(t, &w);
-	send_wait(counters, &w, t);
+	if (w->wait_ns > cpu->worst_ns && sched_worst_cnt)
+		count__worst(cpu, t->comm);
+	add_to_thread(t, w);
+	send_wait(counters, w, t);
 }
 
 SEC("?tp_btf/sched_switch")

@@ -51,15 +51,21 @@ struct {
 const volatile __u32 sched_by = SCHED_BY_NOTHING;
 const volatile __u32 sched_worst_cnt = 0;
 
-/* One wait of one thread, measured and judged. */
-struct sched_wait {
-	u64 wait_ns;
-	u64 reason_ns[SCHED_REASONS];
-	u64 cgroup_id;
-	u32 tgid, tid, name;
-	u8 origin, cause;
-	struct sched_run *culprit; /* NULL: unknown */
-};
+#define SLOT_MASK 511 /* covers LATENCY_SLOTS */
+
+/* latency__slot() once, not once per state of its callers. */
+__noinline u32 sched_slot(u64 ns)
+{
+	return latency__slot(ns);
+}
+
+static __always_inline struct sched_run *culprit_of(struct sched_cpu *cpu)
+{
+	u64 idx = cpu->wait.culprit_nr;
+
+	BOUND(idx, RUNS - 1);
+	return &cpu->runs[idx];
+}
 
 static __always_inline void observe(struct sched_histogram *h, u64 ns, u32 slot)
 {
@@ -69,6 +75,7 @@ static __always_inline void observe(struct sched_histogram *h, u64 ns, u32 slot)
 	h->sum_ns += ns;
 	if (ns > h->max_ns)
 		h->max_ns = ns;
+	BOUND(idx, SLOT_MASK);
 	if (idx < LATENCY_SLOTS)
 		h->slots[idx]++;
 }
@@ -83,6 +90,7 @@ static __always_inline void observe_shared(struct sched_histogram *h, u64 ns, u3
 	__sync_fetch_and_add(&h->sum_ns, ns);
 	if (ns > h->max_ns)
 		h->max_ns = ns;
+	BOUND(idx, SLOT_MASK);
 	if (idx < LATENCY_SLOTS)
 		__sync_fetch_and_add(&h->slots[idx], 1);
 }
@@ -92,7 +100,7 @@ static __always_inline void observe_shared(struct sched_histogram *h, u64 ns, u3
 static __always_inline void count__histograms(struct sched_totals *totals,
 					      const struct sched_wait *w)
 {
-	u32 slot = latency__slot(w->wait_ns);
+	u32 slot = sched_slot(w->wait_ns);
 
 	observe(&totals->histograms[SCHED_LATENCY], w->wait_ns, slot);
 	if (w->origin == SCHED_ORIGIN_PREEMPTED) {
@@ -101,8 +109,8 @@ static __always_inline void count__histograms(struct sched_totals *totals,
 	}
 	if (w->reason_ns[SCHED_DELAYED]) {
 		observe(&totals->histograms[SCHED_DELAYED], w->reason_ns[SCHED_DELAYED],
-			latency__slot(w->reason_ns[SCHED_DELAYED]));
-		slot = latency__slot(w->reason_ns[SCHED_RUNNABLE]);
+			sched_slot(w->reason_ns[SCHED_DELAYED]));
+		slot = sched_slot(w->reason_ns[SCHED_RUNNABLE]);
 	}
 	observe(&totals->histograms[SCHED_RUNNABLE], w->reason_ns[SCHED_RUNNABLE], slot);
 }
@@ -111,6 +119,7 @@ static __always_inline void count__cause(struct sched_totals *totals, const stru
 {
 	u64 cause = w->cause;
 
+	BOUND(cause, SCHED_PARTS - 1);
 	if (cause >= SCHED_CAUSES)
 		return;
 	totals->cause_waits[cause]++;
@@ -123,13 +132,14 @@ static __always_inline void count__cause(struct sched_totals *totals, const stru
 }
 
 /* The cell {0, 0} is "other"; user space has made it before anything is counted. */
-static __noinline void count__matrix(struct sched_totals *totals, const struct sched_wait *w)
+static __always_inline void count__matrix(struct sched_cpu *cpu, struct sched_totals *totals)
 {
+	const struct sched_wait *w = &cpu->wait;
 	struct sched_pair pair = { 0 }, other = { 0 };
 	struct sched_cell fresh = { .ns = w->wait_ns, .waits = 1 }, *cell;
-	const struct sched_run *culprit = w->culprit;
+	const struct sched_run *culprit = culprit_of(cpu);
 
-	if (!culprit) {
+	if (!w->culprit_nr) {
 		totals->unknown_ns += w->wait_ns;
 		totals->unknown_waits++;
 		return;
@@ -157,7 +167,7 @@ static __noinline void count__matrix(struct sched_totals *totals, const struct s
 	}
 }
 
-static __noinline void count__group(struct sched_totals *totals, const struct sched_wait *w)
+static __always_inline void count__group(struct sched_totals *totals, const struct sched_wait *w)
 {
 	u64 key = sched_by == SCHED_BY_CGROUP ? w->cgroup_id
 		  : sched_by == SCHED_BY_COMM ? w->name
@@ -180,7 +190,7 @@ static __noinline void count__group(struct sched_totals *totals, const struct sc
 		if (!g)
 			return;
 	}
-	slot = latency__slot(w->wait_ns);
+	slot = sched_slot(w->wait_ns);
 	observe_shared(&g->histograms[SCHED_LATENCY], w->wait_ns, slot);
 	if (w->origin == SCHED_ORIGIN_PREEMPTED) {
 		observe_shared(&g->histograms[SCHED_PREEMPTED], w->wait_ns, slot);
@@ -188,19 +198,19 @@ static __noinline void count__group(struct sched_totals *totals, const struct sc
 	}
 	if (w->reason_ns[SCHED_DELAYED])
 		observe_shared(&g->histograms[SCHED_DELAYED], w->reason_ns[SCHED_DELAYED],
-			       latency__slot(w->reason_ns[SCHED_DELAYED]));
+			       sched_slot(w->reason_ns[SCHED_DELAYED]));
 	observe_shared(&g->histograms[SCHED_RUNNABLE], w->reason_ns[SCHED_RUNNABLE],
-		       latency__slot(w->reason_ns[SCHED_RUNNABLE]));
+		       sched_slot(w->reason_ns[SCHED_RUNNABLE]));
 }
 
 /* Takes the place of the least of those kept; rare once the list has filled. */
-static __noinline void count__worst(struct sched_cpu *cpu, const struct sched_wait *w,
-				    struct task_struct *victim)
+static __always_inline void count__worst(struct sched_cpu *cpu, const char *comm)
 {
+	const struct sched_wait *w = &cpu->wait;
 	u32 zero = 0, i, least = 0;
 	u64 idx = cpu->worst_idx;
 	struct sched_worst_list *list = bpf_map_lookup_elem(&sched_worst, &zero);
-	const struct sched_run *culprit = w->culprit;
+	const struct sched_run *culprit = culprit_of(cpu);
 	struct sched_worst *e;
 
 	if (!list)
@@ -216,9 +226,9 @@ static __noinline void count__worst(struct sched_cpu *cpu, const struct sched_wa
 	e->victim.tgid = w->tgid;
 	e->victim.tid = w->tid;
 	e->victim.cgroup = w->cgroup_id;
-	bpf_probe_read_kernel(e->victim.comm, sizeof(e->victim.comm), victim->comm);
-	e->has_culprit = culprit != NULL;
-	if (culprit) {
+	__builtin_memcpy(e->victim.comm, comm, sizeof(e->victim.comm));
+	e->has_culprit = w->culprit_nr != 0;
+	if (w->culprit_nr) {
 		e->culprit.tgid = culprit->tgid;
 		e->culprit.tid = culprit->tid;
 		e->culprit.cgroup = culprit->cgroup_id;
@@ -232,6 +242,22 @@ static __noinline void count__worst(struct sched_cpu *cpu, const struct sched_wa
 		least = i;
 	}
 	cpu->worst_idx = least;
+}
+
+/* Counts cpu->wait. A global function, as the others that are: verified once. */
+__noinline int sched_count_wait(u32 zero)
+{
+	struct sched_totals *totals = bpf_map_lookup_elem(&sched_totals, &zero);
+	struct sched_cpu *cpu = bpf_map_lookup_elem(&sched_cpus, &zero);
+
+	if (!totals || !cpu)
+		return 0;
+	count__histograms(totals, &cpu->wait);
+	count__cause(totals, &cpu->wait);
+	count__matrix(cpu, totals);
+	if (sched_by)
+		count__group(totals, &cpu->wait);
+	return 0;
 }
 
 #endif

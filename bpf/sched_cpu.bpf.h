@@ -50,6 +50,17 @@ struct sched_verdict {
 	u64 parts[SCHED_PARTS];
 };
 
+/* The wait that is being counted. */
+struct sched_wait {
+	u64 wait_ns;
+	u64 reason_ns[SCHED_REASONS];
+	u64 cgroup_id;
+	u32 tgid, tid, name;
+	u32 culprit_nr; /* of its last run; 0: unknown */
+	u8 origin, cause;
+	u8 reserved[6];
+};
+
 struct sched_cpu {
 	u64 first_ns; /* what lies before is not known; 0: nothing is */
 	u64 since_ns; /* the current task was switched in */
@@ -65,6 +76,8 @@ struct sched_cpu {
 	u32 worst_idx;
 	u64 worst_ns; /* the least of the worst waits that are kept */
 	struct sched_run runs[RUNS];
+	u32 is_short; /* the last look back at real-time stretches did not reach */
+	struct sched_wait wait;
 	struct sched_verdict verdict;
 	/* Of the verdict: number of the last run of the same thread, and what all of them got. */
 	u32 heads[RUNS];
@@ -113,20 +126,20 @@ static __noinline void cpu__add_stretch(struct sched_cpu *cpu, u64 start_ns, u64
 	cpu->stretch_end_ns = now;
 }
 
-/* How long real-time tasks ran from 'from' until now. *ret_short: the record does not reach back.
- */
-static __noinline u64 cpu__rt_since(struct sched_cpu *cpu, u64 from, bool *ret_short)
+/* How long real-time tasks ran from 'from' until now. cpu->is_short: the record does not reach
+ * back. */
+__noinline u64 sched_rt_since(u64 from)
 {
-	u32 key = bpf_get_smp_processor_id();
-	struct sched_stretches *all;
-	u64 cnt = cpu->stretches_cnt, oldest, last, lo, mid, total, before;
+	u32 key = bpf_get_smp_processor_id(), zero = 0;
+	struct sched_cpu *cpu = bpf_map_lookup_elem(&sched_cpus, &zero);
+	struct sched_stretches *all = bpf_map_lookup_elem(&sched_stretches, &key);
+	u64 cnt, oldest, last, lo, mid, total, before;
 	int step;
 
-	*ret_short = from < cpu->first_ns;
-	if (cpu->stretch_end_ns <= from)
+	if (!cpu || !all)
 		return 0;
-	all = bpf_map_lookup_elem(&sched_stretches, &key);
-	if (!all || !cnt)
+	cnt = cpu->stretches_cnt;
+	if (!cnt)
 		return 0;
 	last = cnt - 1;
 	oldest = cnt > STRETCHES ? cnt - STRETCHES : 0;
@@ -140,19 +153,17 @@ static __noinline u64 cpu__rt_since(struct sched_cpu *cpu, u64 from, bool *ret_s
 		if (all->ring[mid].start_ns <= from)
 			lo += step;
 	}
-	if (cnt > STRETCHES && lo == oldest) {
-		mid = lo;
-		BOUND(mid, STRETCHES - 1);
-		*ret_short |= all->ring[mid].start_ns > from;
-	}
+	mid = lo;
+	BOUND(mid, STRETCHES - 1);
 	BOUND(last, STRETCHES - 1);
-	BOUND(lo, STRETCHES - 1);
+	if (oldest && lo == oldest && all->ring[mid].start_ns > from)
+		cpu->is_short = 1;
 	total = all->ring[last].before_ns + all->ring[last].end_ns - all->ring[last].start_ns;
-	before = all->ring[lo].before_ns;
-	if (from > all->ring[lo].start_ns) {
-		u64 end = all->ring[lo].end_ns;
+	before = all->ring[mid].before_ns;
+	if (from > all->ring[mid].start_ns) {
+		u64 end = all->ring[mid].end_ns;
 
-		before += (end < from ? end : from) - all->ring[lo].start_ns;
+		before += (end < from ? end : from) - all->ring[mid].start_ns;
 	}
 	return total - before;
 }

@@ -13,14 +13,15 @@
 #include "sched_task.bpf.h"
 #include "stack.bpf.h"
 
-#define TASK_DEAD        0x80 /* include/linux/sched.h: the last switch of a task */
-#define NR_SCHED_YIELD   24   /* x86-64 */
-#define STACKS_PER_CPU   250  /* at most, in a second */
-#define INVERSE_Q_MAX    64
-#define MEAN_CERTAIN_NS  (1U << 20) /* threads whose waits last that long are always sampled */
-#define MEAN_WEIGHT_BITS 3
-#define SECOND_BITS      30
-#define CGROUP_LEVELS    32
+#define TASK_DEAD         0x80 /* include/linux/sched.h: the last switch of a task */
+#define NR_SCHED_YIELD    24   /* x86-64 */
+#define STACKS_PER_CPU    250  /* at most, in a second */
+#define Q_CERTAIN         (~0U)
+#define Q_MIN             (1U << 26) /* one in 64 */
+#define MEAN_CERTAIN_BITS 20         /* threads whose waits last 2^20 ns are always sampled */
+#define MEAN_WEIGHT_BITS  3
+#define SECOND_BITS       30
+#define CGROUP_LEVELS     32
 
 const volatile bool sched_switch_has_state = false; /* the tracepoint's fourth argument: 5.18 */
 const volatile __u64 sched_filter_cgroup = 0;       /* id of the TARGET, where it is a cgroup */
@@ -106,33 +107,22 @@ static __always_inline u8 origin_of(struct task_struct *prev, struct sched_task 
 	return SCHED_ORIGIN_PREEMPTED;
 }
 
-/* One in how many switches: the longer a thread's recent waits, the surer. */
-__noinline u32 sched_inverse_q(u32 mean_ns)
+/* Nothing is known of its waits: its stack is taken. */
+static __always_inline void start_sampling(struct sched_task *t)
 {
-	u32 inverse_q = INVERSE_Q_MAX, limit = MEAN_CERTAIN_NS / INVERSE_Q_MAX;
-	int i;
-
-#pragma unroll
-	for (i = 0; i < 6; i++) {
-		if (mean_ns < limit << 1)
-			break;
-		limit <<= 1;
-		inverse_q >>= 1;
-	}
-	return inverse_q;
+	t->mean_ns = 1U << MEAN_CERTAIN_BITS;
+	t->q = Q_CERTAIN;
 }
 
-static __always_inline bool is_sampled(struct sched_cpu *cpu, struct sched_task *t, u64 now)
+/* The longer a thread's recent waits, the surer its stack is taken. */
+static __always_inline bool is_sampled(struct sched_cpu *cpu, const struct sched_task *t, u64 now)
 {
-	u64 second = now >> SECOND_BITS, x = cpu->random;
+	u64 second;
 
-	t->inverse_q = sched_inverse_q(t->mean_ns);
-	x ^= x << 13;
-	x ^= x >> 7;
-	x ^= x << 17;
-	cpu->random = x;
-	if ((x >> 32) & (t->inverse_q - 1))
+	cpu->random = cpu->random * 6364136223846793005ULL + 1442695040888963407ULL;
+	if (cpu->random >> 32 > t->q)
 		return false;
+	second = now >> SECOND_BITS;
 	if (cpu->stacks_second != second) {
 		cpu->stacks_second = second;
 		cpu->stacks_used = 0;
@@ -232,11 +222,13 @@ static __always_inline void leave(u64 *ctx, struct sched_cpu *cpu, struct sched_
 	if (!t->is_known) {
 		t->is_known = 1;
 		t->run_delay = prev->sched_info.run_delay;
-		t->mean_ns = MEAN_CERTAIN_NS;
+		start_sampling(t);
 	}
 	t->stack_id = STACK_ID_NONE;
-	if (is_of_target(prev, t) && is_sampled(cpu, t, now))
+	if (is_sampled(cpu, t, now) && is_of_target(prev, t)) {
+		t->sampled_q = t->q;
 		t->stack_id = take_stack(ctx, cpu, prev);
+	}
 }
 
 /* Length of the wait that ends now by the kernel's account: its last leg, which sched_info will add
@@ -258,7 +250,7 @@ static __always_inline bool measure(struct task_struct *next, struct sched_task 
 		before = next->start_time >= sched_since_ns ? 0 : delay;
 		t->is_known = 1;
 		t->origin = SCHED_ORIGIN_WOKEN;
-		t->mean_ns = MEAN_CERTAIN_NS;
+		start_sampling(t);
 	}
 	*ret_earlier_ns = delay - before;
 	t->run_delay = delay + leg;
@@ -324,11 +316,13 @@ __noinline int sched_choose_cause(u32 zero)
 static __always_inline void judge(struct sched_cpu *cpu, struct task_struct *next,
 				  struct sched_task *t, u64 now, u64 from, u64 earlier_ns)
 {
-	u64 throttled, wait_ns = cpu->wait.wait_ns;
+	u64 wait_ns = cpu->wait.wait_ns, cgroup = t ? t->cgroup : 0;
+	u64 throttled = throttled_ns(next);
 
-	cpu__judge(cpu, from, now, t ? t->cgroup : 0);
+	if (!earlier_ns && !throttled && cpu__judge_at_once(cpu, from, cgroup))
+		return;
+	cpu__judge(cpu, from, now, cgroup);
 	cpu->verdict.parts[SCHED_CAUSE_MIGRATION] = earlier_ns;
-	throttled = throttled_ns(next);
 	if (t && t->throttled_ns && throttled > t->throttled_ns) {
 		throttled -= t->throttled_ns;
 		cpu->verdict.parts[SCHED_CAUSE_THROTTLE] =
@@ -361,7 +355,7 @@ static __noinline void send_wait(struct event_counters *counters, const struct s
 	ev->tgid = w->tgid;
 	ev->tid = w->tid;
 	ev->cpu = bpf_get_smp_processor_id();
-	ev->inverse_q = t->inverse_q;
+	ev->q = t->sampled_q;
 	for (i = 0; i < SCHED_REASONS; i++)
 		ev->reason_ns[i] = w->reason_ns[i];
 	ev->origin = w->origin;
@@ -372,7 +366,8 @@ static __noinline void send_wait(struct event_counters *counters, const struct s
 
 static __always_inline void add_to_thread(struct sched_task *t, const struct sched_wait *w)
 {
-	u64 mean = w->wait_ns < MEAN_CERTAIN_NS * 2 ? w->wait_ns : MEAN_CERTAIN_NS * 2;
+	const u64 most_ns = 2U << MEAN_CERTAIN_BITS;
+	u64 recent_ns = w->wait_ns < most_ns ? w->wait_ns : most_ns, q;
 
 	if (w->origin == SCHED_ORIGIN_PREEMPTED) {
 		t->sums.waits[SCHED_ORIGIN_PREEMPTED]++;
@@ -382,7 +377,9 @@ static __always_inline void add_to_thread(struct sched_task *t, const struct sch
 		t->sums.delayed_ns += w->reason_ns[SCHED_DELAYED];
 		t->sums.runnable_ns += w->reason_ns[SCHED_RUNNABLE];
 	}
-	t->mean_ns += (mean >> MEAN_WEIGHT_BITS) - (t->mean_ns >> MEAN_WEIGHT_BITS);
+	t->mean_ns += (recent_ns >> MEAN_WEIGHT_BITS) - (t->mean_ns >> MEAN_WEIGHT_BITS);
+	q = (u64)t->mean_ns << (32 - MEAN_CERTAIN_BITS);
+	t->q = q > Q_CERTAIN ? Q_CERTAIN : q < Q_MIN ? Q_MIN : q;
 }
 
 static __always_inline void enter(struct sched_cpu *cpu, struct sched_totals *totals,

@@ -22,6 +22,13 @@ struct {
 	__type(value, struct sched_cell);
 } sched_matrix SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct sched_cells);
+} sched_cells SEC(".maps");
+
 struct sched_worst_list {
 	struct sched_worst waits[SCHED_WORST_MAX];
 };
@@ -131,40 +138,75 @@ static __always_inline void count__cause(struct sched_totals *totals, const stru
 	totals->cause_ns[SCHED_RUNNABLE][cause] += w->reason_ns[SCHED_RUNNABLE];
 }
 
-/* The cell {0, 0} is "other"; user space has made it before anything is counted. */
-static __always_inline void count__matrix(struct sched_cpu *cpu, struct sched_totals *totals)
+/* Moves a cell from the CPU's cache to the matrix. The cell {0, 0} is "other"; user space has made
+ * it before anything is counted. */
+__noinline int sched_write_back(u32 idx)
 {
-	const struct sched_wait *w = &cpu->wait;
-	struct sched_pair pair = { 0 }, other = { 0 };
-	struct sched_cell fresh = { .ns = w->wait_ns, .waits = 1 }, *cell;
-	const struct sched_run *culprit = culprit_of(cpu);
+	u32 zero = 0;
+	struct sched_totals *totals = bpf_map_lookup_elem(&sched_totals, &zero);
+	struct sched_cells *cells = bpf_map_lookup_elem(&sched_cells, &zero);
+	struct sched_pair other = { 0 };
+	struct sched_cached_cell *from;
+	struct sched_cell *cell;
+	u64 at = idx;
 
-	if (!w->culprit_nr) {
-		totals->unknown_ns += w->wait_ns;
-		totals->unknown_waits++;
-		return;
-	}
-	if (sched_by == SCHED_BY_CGROUP) {
-		pair.victim = w->cgroup_id;
-		pair.culprit = culprit->tid ? culprit->cgroup_id : SCHED_IDLE_KEY;
-	} else {
-		pair.victim = w->name;
-		pair.culprit = culprit->tid ? culprit->name : SCHED_IDLE_KEY;
-	}
-	cell = bpf_map_lookup_elem(&sched_matrix, &pair);
+	if (!totals || !cells)
+		return 0;
+	BOUND(at, SCHED_CACHED_CELLS - 1);
+	from = &cells->cached[at];
+	cell = bpf_map_lookup_elem(&sched_matrix, &from->pair);
 	if (!cell) {
-		if (!bpf_map_update_elem(&sched_matrix, &pair, &fresh, BPF_NOEXIST))
-			return;
-		cell = bpf_map_lookup_elem(&sched_matrix, &pair); /* another CPU made it? */
+		if (!bpf_map_update_elem(&sched_matrix, &from->pair, &from->cell, BPF_NOEXIST))
+			return 0;
+		cell = bpf_map_lookup_elem(&sched_matrix, &from->pair); /* made elsewhere? */
 		if (!cell) {
 			totals->notes[SCHED_NOTE_MATRIX_FULL]++;
 			cell = bpf_map_lookup_elem(&sched_matrix, &other);
 		}
 	}
 	if (cell) {
-		cell->ns += w->wait_ns;
-		cell->waits++;
+		cell->ns += from->cell.ns;
+		cell->waits += from->cell.waits;
 	}
+	return 0;
+}
+
+/* Few pairs meet again and again: they are added up in a small cache first, which user space reads,
+ * too. */
+static __always_inline void count__matrix(struct sched_cpu *cpu, struct sched_totals *totals)
+{
+	const struct sched_wait *w = &cpu->wait;
+	const struct sched_run *culprit = culprit_of(cpu);
+	u32 zero = 0;
+	struct sched_cells *cells = bpf_map_lookup_elem(&sched_cells, &zero);
+	struct sched_cached_cell *c;
+	u64 victim, by, idx;
+
+	if (!w->culprit_nr || !cells) {
+		totals->unknown_ns += w->wait_ns;
+		totals->unknown_waits++;
+		return;
+	}
+	if (sched_by == SCHED_BY_CGROUP) {
+		victim = w->cgroup_id;
+		by = culprit->tid ? culprit->cgroup_id : SCHED_IDLE_KEY;
+	} else {
+		victim = w->name;
+		by = culprit->tid ? culprit->name : SCHED_IDLE_KEY;
+	}
+	idx = ((victim * 31 + by) * 0x9e3779b97f4a7c15ULL) >> 32;
+	BOUND(idx, SCHED_CACHED_CELLS - 1);
+	c = &cells->cached[idx];
+	if (c->pair.victim != victim || c->pair.culprit != by || !c->cell.waits) {
+		if (c->cell.waits)
+			sched_write_back(idx);
+		c->pair.victim = victim;
+		c->pair.culprit = by;
+		c->cell.ns = 0;
+		c->cell.waits = 0;
+	}
+	c->cell.ns += w->wait_ns;
+	c->cell.waits++;
 }
 
 static __always_inline void count__group(struct sched_totals *totals, const struct sched_wait *w)
@@ -226,13 +268,13 @@ static __always_inline void count__worst(struct sched_cpu *cpu, const char *comm
 	e->victim.tgid = w->tgid;
 	e->victim.tid = w->tid;
 	e->victim.cgroup = w->cgroup_id;
-	__builtin_memcpy(e->victim.comm, comm, sizeof(e->victim.comm));
+	copy_comm(e->victim.comm, comm);
 	e->has_culprit = w->culprit_nr != 0;
 	if (w->culprit_nr) {
 		e->culprit.tgid = culprit->tgid;
 		e->culprit.tid = culprit->tid;
 		e->culprit.cgroup = culprit->cgroup_id;
-		__builtin_memcpy(e->culprit.comm, culprit->comm, sizeof(e->culprit.comm));
+		copy_comm(e->culprit.comm, culprit->comm);
 	}
 	cpu->worst_ns = ~0ULL;
 	for (i = 0; i < SCHED_WORST_MAX && i < sched_worst_cnt; i++) {

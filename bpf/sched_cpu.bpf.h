@@ -195,7 +195,7 @@ static __always_inline void cpu__add_run(struct sched_cpu *cpu, struct task_stru
 		r->cgroup = t->cgroup;
 		r->cgroup_id = t->cgroup_id;
 		r->name = t->name;
-		__builtin_memcpy(r->comm, t->comm, sizeof(r->comm));
+		copy_comm(r->comm, t->comm);
 		if (t->run_cpu != this_cpu)
 			last = 0;
 		t->run_cpu = this_cpu;
@@ -256,6 +256,23 @@ __noinline int sched_judge_run(u32 back)
 		v->nr = head;
 	}
 	return r->start_ns <= v->from_ns;
+}
+
+/* Mostly whoever leaves now had the CPU for all of the wait. */
+static __always_inline bool cpu__judge_at_once(struct sched_cpu *cpu, u64 from, u64 cgroup)
+{
+	u64 idx = cpu->runs_cnt;
+	const struct sched_run *r;
+
+	BOUND(idx, RUNS - 1);
+	r = &cpu->runs[idx];
+	if (!cpu->runs_cnt || r->start_ns > from)
+		return false;
+	cpu->wait.culprit_nr = cpu->runs_cnt;
+	cpu->wait.cause = r->cause == SCHED_CAUSE_FAIR && r->cgroup == cgroup
+				  ? SCHED_CAUSE_SAME_CGROUP
+				  : r->cause;
+	return true;
 }
 
 /* Who had the CPU from 'from' until now, over its last runs: cpu->verdict. */

@@ -27,10 +27,11 @@ struct sched_task {
 	u64 stack_id;     /* taken at its last switch-out */
 	u64 start_ns, process_start_ns;
 	struct sched_sums sums;
-	u32 inverse_q;
-	u32 mean_ns; /* of its recent waits */
-	u32 name;    /* id of comm */
-	u32 run_nr;  /* its last run on run_cpu */
+	u32 q;         /* its stacks are taken with probability q / 2^32, */
+	u32 sampled_q; /* and the one of its current wait was with this */
+	u32 mean_ns;   /* of its recent waits */
+	u32 name;      /* id of comm */
+	u32 run_nr;    /* its last run on run_cpu */
 	u32 run_cpu;
 	u8 origin;    /* of its current wait */
 	u8 is_known;  /* run_delay is set */
@@ -63,6 +64,13 @@ struct {
 
 const volatile bool sched_has_task_storage = false;
 const volatile bool sched_cgroup_v1 = false; /* the cpu controller is on a hierarchy of its own */
+
+/* Characters would be copied one by one: their array is not aligned as words are. */
+static __always_inline void copy_comm(char *to, const char *from)
+{
+	((u64 *)to)[0] = ((const u64 *)from)[0];
+	((u64 *)to)[1] = ((const u64 *)from)[1];
+}
 
 static const struct sched_task no_task = { 0 };
 

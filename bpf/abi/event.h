@@ -131,7 +131,7 @@ struct sched_wait_event {
 	__u32 tgid;
 	__u32 tid;
 	__u32 cpu;
-	__u32 inverse_q; /* how many such waits it stands for */
+	__u32 q; /* it was sampled with probability q / 2^32; 2^32 - 1 is 1 */
 	__u64 reason_ns[SCHED_REASONS];
 	__u8 origin; /* enum sched_origin */
 	__u8 reserved[7];

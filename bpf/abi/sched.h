@@ -115,6 +115,18 @@ struct sched_cell {
 	__u64 waits;
 };
 
+/* Cells of one CPU that have not been added to the matrix yet; waits 0: none. */
+#define SCHED_CACHED_CELLS 64
+
+struct sched_cached_cell {
+	struct sched_pair pair;
+	struct sched_cell cell;
+};
+
+struct sched_cells {
+	struct sched_cached_cell cached[SCHED_CACHED_CELLS];
+};
+
 /* A thread at the moment of a worst wait. */
 struct sched_party {
 	__u32 tgid, tid; /* tid 0: the idle task */

@@ -29,6 +29,7 @@ static void choose_maps(struct cprofd_bpf *skel, const struct collector_config *
 	bpf_map__set_autocreate(skel->maps.sched_names, is_wanted);
 	bpf_map__set_autocreate(skel->maps.sched_stretches, is_wanted);
 	bpf_map__set_autocreate(skel->maps.sched_matrix, is_wanted);
+	bpf_map__set_autocreate(skel->maps.sched_cells, is_wanted);
 	bpf_map__set_autocreate(skel->maps.sched_worst, is_wanted);
 	bpf_map__set_autocreate(skel->maps.sched_groups, has_groups);
 	bpf_map__set_autocreate(skel->maps.sched_no_group, has_groups);
@@ -160,10 +161,15 @@ static void detach(void *data)
 	s->is_detached = true;
 }
 
+/* How many waits a sampled one stands for. */
+static double inverse_of(uint32_t q)
+{
+	return q == UINT32_MAX ? 1 : 0x1p32 / ((double)q + 1);
+}
+
 static int decode_wait(const struct sched_wait_event *ev, size_t size, struct sample *ret)
 {
-	if (size < sizeof(*ev) || ev->size != sizeof(*ev) || ev->origin >= SCHED_ORIGINS ||
-	    !ev->inverse_q)
+	if (size < sizeof(*ev) || ev->size != sizeof(*ev) || ev->origin >= SCHED_ORIGINS || !ev->q)
 		return -EBADMSG;
 	*ret = (struct sample){
 		.probe = &probe_sched,
@@ -174,7 +180,7 @@ static int decode_wait(const struct sched_wait_event *ev, size_t size, struct sa
 		.pid = (pid_t)ev->tgid,
 		.tid = (pid_t)ev->tid,
 		.cpu = ev->cpu,
-		.wait = { .origin = ev->origin, .inverse_q = ev->inverse_q },
+		.wait = { .origin = ev->origin, .inverse_q = inverse_of(ev->q) },
 	};
 	for (int i = 0; i < SCHED_REASONS; i++)
 		ret->wait.reason_ns[i] = ev->reason_ns[i];

@@ -41,7 +41,7 @@ struct sample {
 	uint64_t thread_start_ns; /* sched: of the thread, boot time */
 	struct sample_wait {      /* SAMPLE_WAIT: the wait that 'stack_id' was taken for */
 		enum sched_origin origin;
-		uint32_t inverse_q; /* how many such waits it stands for */
+		double inverse_q; /* how many such waits it stands for, >= 1 */
 		uint64_t reason_ns[SCHED_REASONS];
 	} wait;
 };

@@ -178,6 +178,62 @@ static int read_worst(struct sched_state *s, struct sched_snapshot *ret)
 	return 0;
 }
 
+static int compare_cells(const void *a, const void *b)
+{
+	const struct sched_pair *x = &((const struct sched_matrix_cell *)a)->pair;
+	const struct sched_pair *y = &((const struct sched_matrix_cell *)b)->pair;
+
+	if (x->victim != y->victim)
+		return x->victim < y->victim ? -1 : 1;
+	return (x->culprit > y->culprit) - (x->culprit < y->culprit);
+}
+
+static int add_cell(struct sched_snapshot *ret, const struct sched_pair *pair,
+		    const struct sched_cell *cell)
+{
+	int err = cell->waits ? array__reserve(ret->cells, ret->cells_cap, ret->cells_cnt + 1) : 0;
+
+	if (!err && cell->waits)
+		ret->cells[ret->cells_cnt++] =
+			(struct sched_matrix_cell){ .pair = *pair, .cell = *cell };
+	return err;
+}
+
+/* What has not been written back to the matrix. */
+static int read_cached_cells(struct sched_state *s, struct sched_snapshot *ret)
+{
+	_cleanup_free_ void *values = NULL;
+	const struct sched_cells *per_cpu;
+	size_t cnt, cpu, i;
+	int err = read_per_cpu(s->skel->maps.sched_cells, sizeof(*per_cpu), &values, &cnt);
+
+	per_cpu = values;
+	for (cpu = 0; !err && cpu < cnt; cpu++)
+		for (i = 0; !err && i < SCHED_CACHED_CELLS; i++)
+			err = add_cell(ret, &per_cpu[cpu].cached[i].pair,
+				       &per_cpu[cpu].cached[i].cell);
+	return err;
+}
+
+/* One cell of each pair, summed over CPUs and caches. */
+static void merge_cells(struct sched_snapshot *ret)
+{
+	size_t i, kept = 0;
+
+	if (!ret->cells_cnt)
+		return;
+	qsort(ret->cells, ret->cells_cnt, sizeof(*ret->cells), compare_cells);
+	for (i = 1; i < ret->cells_cnt; i++) {
+		if (compare_cells(&ret->cells[kept], &ret->cells[i])) {
+			ret->cells[++kept] = ret->cells[i];
+			continue;
+		}
+		ret->cells[kept].cell.ns += ret->cells[i].cell.ns;
+		ret->cells[kept].cell.waits += ret->cells[i].cell.waits;
+	}
+	ret->cells_cnt = kept + 1;
+}
+
 static int read_matrix(struct sched_state *s, struct sched_snapshot *ret)
 {
 	const struct bpf_map *map = s->skel->maps.sched_matrix;
@@ -189,23 +245,17 @@ static int read_matrix(struct sched_state *s, struct sched_snapshot *ret)
 	if (!cells)
 		return -ENOMEM;
 	while (!bpf_map__get_next_key(map, last, &key, sizeof(key))) {
-		struct sched_matrix_cell *c;
-
 		last = &key;
 		err = bpf_map__lookup_elem(map, &key, sizeof(key), cells,
 					   (size_t)cpus_cnt * sizeof(*cells), 0);
-		err = err ?: array__reserve(ret->cells, ret->cells_cap, ret->cells_cnt + 1);
+		for (cpu = 0; !err && cpu < cpus_cnt; cpu++)
+			err = add_cell(ret, &key, &cells[cpu]);
 		if (err)
 			return err;
-		c = &ret->cells[ret->cells_cnt];
-		*c = (struct sched_matrix_cell){ .pair = key };
-		for (cpu = 0; cpu < cpus_cnt; cpu++) {
-			c->cell.ns += cells[cpu].ns;
-			c->cell.waits += cells[cpu].waits;
-		}
-		ret->cells_cnt += c->cell.waits != 0;
 	}
-	return 0;
+	err = read_cached_cells(s, ret);
+	merge_cells(ret);
+	return err;
 }
 
 static int read_groups(struct sched_state *s, struct sched_snapshot *ret)

@@ -63,7 +63,10 @@ static void put_stacks(const struct profile *p, const struct completeness *c, st
 
 	buf__printf(out, "%-18s%" PRId64 " of %" PRId64 " samples", "user stacks:", stacks,
 		    c->samples);
-	buf__printf(out, " (%" PRId64 " kernel only, %" PRId64 " lost)\n", c->kernel_only, c->lost);
+	buf__printf(out, " (%" PRId64 " kernel only, %" PRId64 " lost", c->kernel_only, c->lost);
+	if (c->unsampled)
+		buf__printf(out, ", %" PRId64 " without any", c->unsampled);
+	buf__puts(out, ")\n");
 	put_share(out, "complete", c->complete, stacks);
 	put_share(out, "cut short", c->cut, stacks);
 	put_broken(p, c, out);

@@ -46,6 +46,7 @@ static struct profile *make_profile(void)
 	add_row(p, kernel_id, "[unknown]", 1);
 	add_row(p, kernel_id, NULL, 20);
 	add_row(p, 0, "[lost]", 5);
+	add_row(p, 0, "[not sampled]", 30);
 	return p;
 }
 
@@ -55,13 +56,15 @@ static void test_counts(void **state)
 	_cleanup_(completeness__done) struct completeness c = { 0 };
 
 	assert_int_equal(completeness__compute(&c, p), 0);
-	assert_int_equal(c.samples, 125);
+	assert_int_equal(c.samples, 155);
 	assert_int_equal(c.complete, 90);
 	assert_int_equal(c.cut, 9);
 	assert_int_equal(c.unknown, 1);
 	assert_int_equal(c.kernel_only, 20);
 	assert_int_equal(c.lost, 5);
-	assert_int_equal(c.samples, c.complete + c.cut + c.unknown + c.kernel_only + c.lost);
+	assert_int_equal(c.unsampled, 30);
+	assert_int_equal(c.samples,
+			 c.complete + c.cut + c.unknown + c.kernel_only + c.lost + c.unsampled);
 	assert_true(completeness__percent(&c) == 90.0);
 	assert_int_equal(c.broken_cnt, 3);
 	assert_int_equal(c.broken[0].cnt, 7);
@@ -85,6 +88,7 @@ static void test_text(void **state)
 
 	assert_int_equal(text__info(p, &text), 0);
 	assert_non_null(strstr(text.data, "complete        90 (90.00 %)"));
+	assert_non_null(strstr(text.data, "(20 kernel only, 5 lost, 30 without any)"));
 	assert_non_null(strstr(text.data, "7.00 %  [truncated: unreadable] in /bin/app\\x1b\n"));
 	assert_non_null(strstr(text.data, "1.00 %  [truncated: no_table] in no module\n"));
 	assert_null(strchr(text.data, '\x1b'));

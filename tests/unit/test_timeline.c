@@ -116,6 +116,36 @@ static void test_an_error_stops_nothing(void **state)
 	assert_string_equal(log.text, "s1 s2 s3 ");
 }
 
+static int on_wait(const struct sample *s, void *ctx)
+{
+	if (s->kind == SAMPLE_WAIT) {
+		assert_int_equal(s->stack_id, 7);
+		assert_int_equal(s->wait.reason_ns[SCHED_DELAYED], 42);
+		assert_int_equal(s->kernel_cnt + s->user_cnt, 0);
+	}
+	return record(ctx, s->kind == SAMPLE_WAIT ? 'w' : 's', s->time_ns);
+}
+
+/* A wait has no frames, and comes behind the stack that its thread left before. */
+static void test_waits(void **state)
+{
+	_cleanup_(timeline__freep) struct timeline *t = timeline__new();
+	struct log log = { .fail_at = -1 };
+	const struct timeline_ops ops = { on_wait, on_event, &log };
+	const struct sample wait = {
+		.kind = SAMPLE_WAIT,
+		.stack_id = 7,
+		.time_ns = 20,
+		.wait = { .inverse_q = 1, .reason_ns = { [SCHED_DELAYED] = 42 } },
+	};
+
+	assert_int_equal(timeline__push_sample(t, &wait), 0);
+	push_sample(t, 10);
+	push_sample(t, 30);
+	assert_int_equal(timeline__flush(t, 25, &ops), 0);
+	assert_string_equal(log.text, "s10 w20 ");
+}
+
 static void test_free_with_items(void **state)
 {
 	const struct timeline_ops ops = { on_sample, on_event, NULL };
@@ -134,6 +164,7 @@ int main(void)
 		cmocka_unit_test(test_order_and_horizon),
 		cmocka_unit_test(test_equal_stamps_keep_order_of_arrival),
 		cmocka_unit_test(test_an_error_stops_nothing),
+		cmocka_unit_test(test_waits),
 		cmocka_unit_test(test_free_with_items),
 	};
 

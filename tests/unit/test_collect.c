@@ -66,7 +66,8 @@ static void test_refuses_contradictions(void **state)
 	struct sample s;
 
 	assert_int_equal(probe_cpu.ops->decode(NULL, &event, bytes - 1, &s), -EBADMSG);
-	assert_int_equal(probe_cpu.ops->decode(NULL, &event, STACK_EVENT_HEADER_BYTES - 1, &s), -EBADMSG);
+	assert_int_equal(probe_cpu.ops->decode(NULL, &event, STACK_EVENT_HEADER_BYTES - 1, &s),
+			 -EBADMSG);
 	assert_int_equal(probe_cpu.ops->decode(NULL, &event, 0, &s), -EBADMSG);
 	event.header.user_frames_cnt = 60000;
 	assert_int_equal(probe_cpu.ops->decode(NULL, &event, bytes, &s), -EBADMSG);

@@ -37,11 +37,13 @@ int json__top(const struct profile *p, const struct top_view *view, struct buf *
 	if (err)
 		return err;
 	vt = &p->sample_types[view->value_idx];
-	return json_value__dump(json_pack("{s:o, s:o, s:I, s:o}", "sample_type",
-					  json_value__text(profile__str(p, vt->type)), "unit",
-					  json_value__text(profile__str(p, vt->unit)), "total",
-					  (json_int_t)t->total, "functions", make_functions(t)),
-				out);
+	err = json_value__append(json_pack("{s:o, s:o, s:I, s:o}", "sample_type",
+					   json_value__text(profile__str(p, vt->type)), "unit",
+					   json_value__text(profile__str(p, vt->unit)), "total",
+					   (json_int_t)t->total, "functions", make_functions(t)),
+				 JSON_INDENT(2), out);
+	buf__putc(out, '\n');
+	return err ?: buf__error(out);
 }
 
 int json__encode(const struct profile *p, struct buf *out)

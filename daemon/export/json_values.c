@@ -26,12 +26,11 @@ static int append_bytes(const char *data, size_t len, void *out)
 	return buf__error(out);
 }
 
-int json_value__dump(json_t *root, struct buf *out)
+int json_value__append(json_t *value, size_t flags, struct buf *out)
 {
-	_cleanup_(json_decrefp) json_t *owned = root;
+	_cleanup_(json_decrefp) json_t *owned = value;
 
-	if (!owned || json_dump_callback(owned, append_bytes, out, JSON_INDENT(2)))
+	if (!owned || json_dump_callback(owned, append_bytes, out, flags))
 		return -ENOMEM;
-	buf__putc(out, '\n');
 	return buf__error(out);
 }

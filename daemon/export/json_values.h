@@ -17,8 +17,8 @@ json_t *json_value__text(const char *s);
 /* JSON's integers are signed here; what does not fit is the largest. */
 json_t *json_value__u64(uint64_t n);
 
-/* Appends the document and a newline; takes the reference. NULL counts as out of memory. 0 or
- * -ENOMEM. */
-int json_value__dump(json_t *root, struct buf *out);
+/* Appends the value, with jansson's flags for its layout, and no newline; takes the reference. NULL
+ * counts as out of memory. 0 or -ENOMEM. */
+int json_value__append(json_t *value, size_t flags, struct buf *out);
 
 #endif

@@ -11,10 +11,11 @@
  *	worst                      [{time_ns, wait_ns, preempted_ns, …, cpu, reason, cause, victim,
  *	                           culprit}], the longest first; culprit null: not known
  *	matrix                     {by, cells: [{victim, culprit, ns, waits}], unknown, total}
- *	threads                    [{pid, tid, comm, thread, waits, preempted_ns, …}]; tid 0: others
  *	groups                     with --by only: {by, values: [{name, histograms}]}
  *	unaccounted_ns, notes      what is in no sum; how often what happened
  *	tags                       {key: value}
+ *	threads                    [{pid, tid, comm, thread, waits, preempted_ns, …}], a line each;
+ *	                           tid 0: others
  *
  * Every key is there in every document but "groups", so that a reader need not ask.
  */
@@ -219,15 +220,22 @@ static json_t *make_thread(const struct sched_report_thread *t)
 	return take_ptr(thread);
 }
 
-static json_t *make_threads(const struct sched_report *r)
+/* One at a time and a line each: there may be 100,000, which as one tree take ten times the memory
+ * of their text. */
+static int put_threads(const struct sched_report *r, struct buf *out)
 {
-	_cleanup_(json_decrefp) json_t *threads = json_array();
 	size_t i;
+	int err;
 
-	for (i = 0; threads && i < r->threads_cnt; i++)
-		if (json_array_append_new(threads, make_thread(&r->threads[i])))
-			return NULL;
-	return take_ptr(threads);
+	buf__puts(out, "  \"threads\": [");
+	for (i = 0; i < r->threads_cnt; i++) {
+		buf__puts(out, i ? ",\n    " : "\n    ");
+		err = json_value__append(make_thread(&r->threads[i]), 0, out);
+		if (err)
+			return err;
+	}
+	buf__puts(out, r->threads_cnt ? "\n  ]" : "]");
+	return buf__error(out);
 }
 
 static json_t *make_groups(const struct sched_report *r)
@@ -280,21 +288,34 @@ static json_t *make_tags(const struct sched_report *r)
 	return take_ptr(tags);
 }
 
+static json_t *make_root(const struct sched_report *r)
+{
+	_cleanup_(json_decrefp) json_t *root = json_pack(
+		"{s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "time_ns",
+		(json_int_t)r->time_ns, "duration_ns", (json_int_t)r->duration_ns, "totals",
+		make_totals(r), "histograms", make_histograms(r->histograms), "causes",
+		make_causes(r), "worst", make_worst(r), "matrix", make_matrix(r), "unaccounted_ns",
+		json_value__u64(r->unaccounted_ns), "notes", make_notes(r), "tags", make_tags(r));
+
+	if (!root || (r->by && json_object_set_new(root, "groups", make_groups(r))))
+		return NULL;
+	return take_ptr(root);
+}
+
 int sched_json__encode(const struct profile *p, struct buf *out)
 {
-	_cleanup_(json_decrefp) json_t *root = NULL;
 	const struct sched_report *r = p->sched;
+	int err;
 
 	if (!r)
 		return -EINVAL;
-	root = json_pack("{s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "time_ns",
-			 (json_int_t)r->time_ns, "duration_ns", (json_int_t)r->duration_ns,
-			 "totals", make_totals(r), "histograms", make_histograms(r->histograms),
-			 "causes", make_causes(r), "worst", make_worst(r), "matrix", make_matrix(r),
-			 "threads", make_threads(r), "unaccounted_ns",
-			 json_value__u64(r->unaccounted_ns), "notes", make_notes(r), "tags",
-			 make_tags(r));
-	if (!root || (r->by && json_object_set_new(root, "groups", make_groups(r))))
-		return -ENOMEM;
-	return json_value__dump(take_ptr(root), out);
+	err = json_value__append(make_root(r), JSON_INDENT(2), out);
+	if (err)
+		return err;
+	/* The threads go in before the last brace, which has a line of its own. */
+	out->len -= strlen("\n}");
+	buf__puts(out, ",\n");
+	err = put_threads(r, out);
+	buf__puts(out, "\n}\n");
+	return err ?: buf__error(out);
 }

@@ -2,7 +2,7 @@
 /*
  * Scheduler latency as text trace lines, in the form of the kernel's tracepoints: a line per thread
  * and interval, for grep and awk. Fields are key=value with one space between them, whatever a
- * thread calls itself.
+ * thread calls itself. The report has a row where there was a wait, were it one of 0 ns.
  */
 #include "export/export.h"
 
@@ -33,8 +33,6 @@ int sched_trace__encode(const struct profile *p, struct buf *out)
 	if (!r)
 		return -EINVAL;
 	for (i = 0; i < r->trace_cnt; i++)
-		if (r->trace[i].reason_ns[SCHED_PREEMPTED] | r->trace[i].reason_ns[SCHED_DELAYED] |
-		    r->trace[i].reason_ns[SCHED_RUNNABLE])
-			put_line(&r->trace[i], out);
+		put_line(&r->trace[i], out);
 	return buf__error(out);
 }

@@ -56,7 +56,8 @@ struct sched_report_thread {
 	uint64_t waits, reason_ns[SCHED_REASONS];
 };
 
-/* One line of the text trace: a thread in one interval. In order of intervals, then of tid. */
+/* One line of the text trace: a thread in one interval in which it waited. In order of intervals,
+ * then of tid. */
 struct sched_report_trace {
 	pid_t tid;
 	char thread[TASK_COMM_BYTES];

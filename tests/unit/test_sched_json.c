@@ -183,12 +183,30 @@ static void test_extremes(void **state)
 	json_decref(root);
 }
 
+/* 100,000 threads, a line each; the document stays one. */
+static void test_many_threads(void **state)
+{
+	struct sched_report *r = calloc(1, sizeof(*r));
+	_cleanup_(profile__freep) struct profile *p = fixed_sched_profile(r);
+	struct fixed_wait wait = { 1, 0, 0, 1000, SCHED_CAUSE_FAIR, HOSTILE_COMM, NULL, 1, 1 };
+	json_t *root;
+
+	for (wait.tid = 1; wait.tid <= 100000; wait.tid++)
+		add_thread(r, &wait);
+	root = encode_and_parse(p);
+	assert_int_equal(json_array_size(get(root, "threads")), 100000);
+	assert_int_equal(sum_of(get(root, "threads"), "runnable_ns"), 100000000);
+	assert_int_equal(get_u64(root, "threads.99999.tid"), 100000);
+	json_decref(root);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_golden),        cmocka_unit_test(test_sums),
 		cmocka_unit_test(test_rows),          cmocka_unit_test(test_groups),
 		cmocka_unit_test(test_hostile_names), cmocka_unit_test(test_extremes),
+		cmocka_unit_test(test_many_threads),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

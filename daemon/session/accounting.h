@@ -12,11 +12,13 @@
  * profile has every wait whether it was sampled or not:
  *
  *	fired     = filtered + idle + unsampled + unaccounted + submitted + dropped in the kernel
- *	waits     = unsampled + submitted + dropped in the kernel    (waits: the kernel's exact sums)
+ *	waits     = unsampled + submitted + dropped in the kernel
  *	profiled  = waits, profiled_ns = latency_ns
  *	stacks.fired     = stacks.submitted + stacks.dropped in the kernel
  *	stacks.submitted = stacks.consumed
  *	stacks.consumed  = stacks.aggregated + stacks.dropped in user space
+ *
+ * waits and latency_ns are the kernel's exact sums.
  *
  * Pure: filled by the session, shown in the summary and as comments of the profile.
  */

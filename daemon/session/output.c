@@ -373,6 +373,22 @@ static int check_format(const struct plan_context *ctx)
 	return EXIT_STATUS_USAGE;
 }
 
+/* Only the trace is made in intervals. */
+static void check_interval(const struct plan_context *ctx)
+{
+	size_t i;
+
+	if (!ctx->opts->sched_interval_ns)
+		return;
+	for (i = 0; i < ctx->plan->outputs_cnt; i++) {
+		const struct encoder *encoder = ctx->plan->outputs[i].encoder;
+
+		if (encoder->kind && !strcmp(encoder->name, "txt"))
+			return;
+	}
+	log_warn("--interval is about the lines of a .txt file, and none is asked for, ignoring");
+}
+
 int output_plan__make(struct output_plan *plan, const struct options *opts, uint64_t start_real_ns)
 {
 	struct plan_context ctx = {
@@ -402,6 +418,8 @@ int output_plan__make(struct output_plan *plan, const struct options *opts, uint
 	}
 	if (status)
 		output_plan__done(plan);
+	else
+		check_interval(&ctx);
 	return status;
 }
 

@@ -278,6 +278,19 @@ static void test_formats_of_kinds(void **state)
 	assert_null(f->plan.outputs[1].encoder->kind);
 }
 
+static void test_intervals_without_a_trace(void **state)
+{
+	struct fixture *f = *state;
+
+	f->opts.kinds[0].probe = probe__find("sched");
+	f->opts.sched_interval_ns = 1000000000;
+	set_outputs(f, "a.txt", "a.json");
+	expect(f, EXIT_STATUS_OK, "");
+	set_outputs(f, "a.json", NULL);
+	assert_int_equal(make(f), EXIT_STATUS_OK);
+	assert_non_null(strstr(f->err, "--interval is about the lines of a .txt file"));
+}
+
 static void test_what_cannot_be_written(void **state)
 {
 	struct fixture *f = *state;
@@ -443,6 +456,7 @@ int main(void)
 		TEST(test_directories),
 		TEST(test_several_kinds),
 		TEST(test_formats_of_kinds),
+		TEST(test_intervals_without_a_trace),
 		TEST(test_what_cannot_be_written),
 		TEST(test_stdout),
 		TEST(test_write),

@@ -22,6 +22,7 @@
 #define MEAN_WEIGHT_BITS  3
 #define SECOND_BITS       30
 #define CGROUP_LEVELS     32
+#define SHARE_BITS        10 /* of a length of time: products then fit 64 bits */
 
 const volatile bool sched_switch_has_state = false; /* the tracepoint's fourth argument: 5.18 */
 const volatile __u64 sched_filter_cgroup = 0;       /* id of the TARGET, where it is a cgroup */
@@ -246,8 +247,8 @@ static __always_inline bool measure(struct task_struct *next, struct sched_task 
 	if (t->is_known) {
 		before = t->run_delay;
 	} else {
-		/* Met for the first time: what it waited before the window is not ours. */
-		before = next->start_time >= sched_since_ns ? 0 : delay;
+		/* For the first time: what it waited before the window is not ours. */
+		before = t->is_met ? t->met_delay : next->start_time >= sched_since_ns ? 0 : delay;
 		t->is_known = 1;
 		t->origin = SCHED_ORIGIN_WOKEN;
 		start_sampling(t);
@@ -289,6 +290,19 @@ static __always_inline void split(struct sched_cpu *cpu, struct sched_totals *to
 		totals->notes[SCHED_NOTE_MIGRATED_LEG]++;
 }
 
+/* Who had the CPU while the waiting task was not allowed to have it took nothing from it. When
+ * that was is not known: of everybody's share the same part. */
+static __always_inline void take_out_throttled(struct sched_verdict *v, u64 wait_ns)
+{
+	const u64 throttled = v->parts[SCHED_CAUSE_THROTTLE] >> SHARE_BITS;
+	const u64 all = (wait_ns >> SHARE_BITS) + 1;
+	u32 i;
+
+	for (i = 0; i < SCHED_CAUSES; i++)
+		if (i != SCHED_CAUSE_THROTTLE)
+			v->parts[i] -= (v->parts[i] >> SHARE_BITS) * throttled / all << SHARE_BITS;
+}
+
 /* Sets the cause and the culprit of cpu->wait from cpu->verdict. */
 __noinline int sched_choose_cause(u32 zero)
 {
@@ -301,6 +315,8 @@ __noinline int sched_choose_cause(u32 zero)
 		return 0;
 	v = &cpu->verdict;
 	cpu->wait.cause = SCHED_CAUSE_UNKNOWN;
+	if (v->parts[SCHED_CAUSE_THROTTLE])
+		take_out_throttled(v, cpu->wait.wait_ns);
 	for (i = 0; i < SCHED_CAUSES; i++) {
 		if (v->parts[i] > best) {
 			best = v->parts[i];
@@ -415,13 +431,13 @@ static __always_inline void enter(struct sched_cpu *cpu, struct sched_totals *to
 	split(cpu, totals, from, earlier_ns);
 	judge(cpu, next, t, now, from, earlier_ns);
 	sched_count_wait(0);
+	if (w->wait_ns > cpu->worst_ns && sched_worst_cnt)
+		count__worst(cpu, next);
 	if (!t) {
 		totals->notes[SCHED_NOTE_NO_STATE]++;
 		counters__add(counters, COUNTER_UNSAMPLED);
 		return;
 	}
-	if (w->wait_ns > cpu->worst_ns && sched_worst_cnt)
-		count__worst(cpu, t->comm);
 	add_to_thread(t, w);
 	send_wait(counters, w, t);
 }
@@ -461,6 +477,26 @@ int sched_switch(u64 *ctx)
 		counters__add(counters, COUNTER_IDLE);
 	cpu->since_ns = now;
 	cpu->is_rt = next->pid && next->prio < PRIO_RT_END;
+	return 0;
+}
+
+/*
+ * Run once when the window begins: what everybody has waited until then. Who is switched in for the
+ * first time may have been moved from queue to queue since.
+ */
+SEC("?iter/task")
+int sched_meet(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct sched_task *t;
+
+	if (!task || !task->pid || !is_of_target(task, NULL))
+		return 0;
+	t = task__get(task);
+	if (!t || t->is_met)
+		return 0;
+	t->met_delay = task->sched_info.run_delay;
+	t->is_met = 1;
 	return 0;
 }
 

@@ -246,7 +246,7 @@ static __always_inline void count__group(struct sched_totals *totals, const stru
 }
 
 /* Takes the place of the least of those kept; rare once the list has filled. */
-static __always_inline void count__worst(struct sched_cpu *cpu, const char *comm)
+static __always_inline void count__worst(struct sched_cpu *cpu, struct task_struct *victim)
 {
 	const struct sched_wait *w = &cpu->wait;
 	u32 zero = 0, i, least = 0;
@@ -268,7 +268,7 @@ static __always_inline void count__worst(struct sched_cpu *cpu, const char *comm
 	e->victim.tgid = w->tgid;
 	e->victim.tid = w->tid;
 	e->victim.cgroup = w->cgroup_id;
-	copy_comm(e->victim.comm, comm);
+	copy_comm(e->victim.comm, victim->comm);
 	e->has_culprit = w->culprit_nr != 0;
 	if (w->culprit_nr) {
 		e->culprit.tgid = culprit->tgid;

@@ -18,6 +18,7 @@
 
 struct sched_task {
 	u64 run_delay;    /* sched_info.run_delay just behind its last switch-in */
+	u64 met_delay;    /* sched_info.run_delay when the window began */
 	u64 out_ns;       /* began a wait that run_delay will not count; else 0 */
 	u64 throttled_ns; /* of its queue, at its last switch-out */
 	u64 nvcsw;        /* at its last switch-out */
@@ -36,7 +37,7 @@ struct sched_task {
 	u8 origin;    /* of its current wait */
 	u8 is_known;  /* run_delay is set */
 	u8 is_inside; /* of the TARGET's cgroup */
-	u8 reserved;
+	u8 is_met;    /* met_delay is set */
 	char comm[TASK_COMM_BYTES], leader_comm[TASK_COMM_BYTES];
 };
 

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include "base/clock.h"
 #include "base/log.h"
@@ -59,6 +60,7 @@ static int configure(struct cprofd_bpf *skel, const struct collector_config *con
 
 	bpf_program__set_autoload(skel->progs.sched_switch, is_wanted);
 	bpf_program__set_autoload(skel->progs.sched_threads, is_wanted);
+	bpf_program__set_autoload(skel->progs.sched_meet, is_wanted);
 	err = is_wanted ? find_kernel(&kernel) : 0;
 	choose_maps(skel, config, is_wanted, kernel.has_task_storage);
 	if (err || !is_wanted)
@@ -112,6 +114,23 @@ static void free_state(void *data)
 	free(s);
 }
 
+/* Runs the iterator once; it prints nothing. */
+static int meet_threads(struct cprofd_bpf *skel)
+{
+	struct bpf_link *link = bpf_program__attach_iter(skel->progs.sched_meet, NULL);
+	_cleanup_close_ int fd = -1;
+	char nothing[64];
+	int err = 0;
+
+	if (!link)
+		return -errno;
+	fd = bpf_iter_create(bpf_link__fd(link));
+	if (fd < 0 || read(fd, nothing, sizeof(nothing)) < 0)
+		err = -errno;
+	bpf_link__destroy(link);
+	return err;
+}
+
 static int attach(struct cprofd_bpf *skel, const struct collector_config *config, void **ret_state)
 {
 	struct sched_state *s = calloc(1, sizeof(*s));
@@ -133,6 +152,8 @@ static int attach(struct cprofd_bpf *skel, const struct collector_config *config
 		s->switch_link = bpf_program__attach(skel->progs.sched_switch);
 		err = s->switch_link ? 0 : -errno;
 	}
+	if (!err)
+		err = meet_threads(skel);
 	if (err) {
 		free_state(s);
 		return err;

@@ -67,6 +67,7 @@ static int make_labels(const struct pipeline *p, const struct kind_run *run,
 static int add_stack(struct pipeline *p, struct kind_run *run, struct run_state *state,
 		     const struct sample *s)
 {
+	const int64_t values[] = { 1, run->profile->period };
 	struct label_set labels;
 	struct stack stack;
 	int err;
@@ -76,15 +77,10 @@ static int add_stack(struct pipeline *p, struct kind_run *run, struct run_state 
 		err = make_labels(p, run, state, s, &labels);
 	if (err)
 		return err;
-	if (run->sched) {
-		err = sched_run__stack(run->sched, s, stack.locations, stack.cnt, &labels);
-	} else {
-		const int64_t values[] = { 1, run->profile->period };
-
-		err = profile__add(run->profile, stack.locations, stack.cnt, labels.labels,
-				   labels.cnt, values);
-	}
-	return err;
+	if (run->sched)
+		return sched_run__stack(run->sched, s, stack.locations, stack.cnt, &labels);
+	return profile__add(run->profile, stack.locations, stack.cnt, labels.labels, labels.cnt,
+			    values);
 }
 
 /* A stack that its wait is still to follow. */

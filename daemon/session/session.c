@@ -126,6 +126,8 @@ static int load_collector(struct session *s)
 	for (i = 0; i < s->opts->kinds_cnt; i++)
 		wanted[i] = s->opts->kinds[i].probe;
 	err = collector__new(&s->collector, &config);
+	if (err == -ENOSYS) /* and what is missing has been said */
+		return EXIT_STATUS_KERNEL;
 	if (err) {
 		log_errno(err, "loading the BPF programs; `cprofd doctor` tells what is missing");
 		return status_of_kernel_error(err);

@@ -11,7 +11,7 @@
 
 int file__read_fd(int fd, size_t max_bytes, struct buf *out)
 {
-	char chunk[16 * 1024];
+	char chunk[4096]; /* stacks are kept small: profiles hold them, too, our own not excepted */
 	size_t total = 0;
 
 	for (;;) {

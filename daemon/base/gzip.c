@@ -11,7 +11,8 @@
 #include <zlib.h>
 
 #define GZIP_WINDOW_BITS (15 + 16) /* zlib: + 16 selects the gzip wrapper */
-#define CHUNK_BYTES      (64 * 1024)
+#define CHUNK_BYTES      4096      /* on the stack */
+#define PENDING_BYTES    65536
 #define STREAM_LEVEL     Z_BEST_SPEED /* level 6: 4 % smaller, twice the time */
 
 bool gzip__is_gzip(const void *data, size_t len)
@@ -49,7 +50,7 @@ struct gzip_writer {
 	z_stream z;
 	struct buf *out;
 	size_t pending_bytes;
-	unsigned char pending[CHUNK_BYTES]; /* many small writes, few calls of deflate() */
+	unsigned char pending[PENDING_BYTES]; /* many small writes, few calls of deflate() */
 };
 
 int gzip_writer__new(struct gzip_writer **ret, struct buf *out)

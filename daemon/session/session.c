@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include "base/array.h"
@@ -450,25 +451,31 @@ static void done(struct session *s)
 
 int session__run(const struct options *opts, uint64_t started_ns)
 {
-	struct session s = {
+	struct session *s = calloc(1, sizeof(*s));
+	int status;
+
+	if (!s) {
+		log_errno(-ENOMEM, "start");
+		return EXIT_STATUS_FAILURE;
+	}
+	*s = (struct session){
 		.opts = opts,
 		.started_ns = started_ns,
 		.signals = SIGNALS_INIT,
 		.targets = TARGETS_INIT,
 	};
-	int status;
-
 	log__set_level(opts->verbose ? LOG_LEVEL_DEBUG
 		       : opts->quiet ? LOG_LEVEL_WARN
 				     : LOG_LEVEL_INFO);
-	progress__init(&s.progress, opts);
-	status = prepare(&s);
+	progress__init(&s->progress, opts);
+	status = prepare(s);
 	if (!status)
-		status = start(&s);
+		status = start(s);
 	if (!status)
-		status = loop__run(&s);
+		status = loop__run(s);
 	if (!status)
-		status = wait_for_command(&s, finish(&s));
-	done(&s);
+		status = wait_for_command(s, finish(s));
+	done(s);
+	free(s);
 	return status;
 }

@@ -49,6 +49,7 @@ class Load:
         )
         self.pid = self.popen.pid
         self.roles, self.delayed, self.ended, self.yields = {}, {}, {}, 0
+        self.bandwidth = None
         self.read_until("ready")
 
     def read_until(self, last):
@@ -181,6 +182,12 @@ class Report:
         row = self.threads.get((pid, tid))
         return tuple(row[f"{r}_ns"] if row else 0 for r in REASONS)
 
+    def pids(self):
+        """Of the threads told apart; what is not (tid 0) has its reason among the notes."""
+        notes = self.data["notes"]
+        assert (0, 0) not in self.threads or notes["no_state"] or notes["threads_lost"], notes
+        return {pid for pid, tid in self.threads if tid}
+
     def waited(self, pid, tid):
         return sum(self.sums(pid, tid))
 
@@ -215,7 +222,8 @@ def check_histogram(name, histogram):
     assert all(b["cnt"] > 0 for b in buckets) and None not in bounds[:-1], name
     assert bounds == sorted(set(bounds), key=lambda le: le or float("inf")), f"{name}: {bounds}"
     if buckets and bounds[-1] is not None:
-        assert (bounds[-2] if bounds[1:] else 0) < most <= bounds[-1], "max lies in the last one"
+        below = bounds[-2] if bounds[1:] else -1
+        assert below < most <= bounds[-1], f"{name}: {most} is not in the last bucket"
     quantiles = histogram["quantiles_ns"]
     assert list(quantiles) == ["p50", "p90", "p99", "p99.9"]
     assert [*quantiles.values(), most] == sorted([*quantiles.values(), most]), f"{name}: {quantiles}"

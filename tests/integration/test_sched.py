@@ -59,13 +59,23 @@ def test_waker_against_spinners(tmp_path):
     assert preempted > 0.9 * (preempted + delayed + runnable)
 
 
+def measure_delayed(tmp_path, mode):
+    """delayed of a victim is the time that real-time work had the CPU while it waited, by that
+    work's own clock. What others on this host run as real-time tasks comes on top: try again."""
+    for _ in range(3):
+        report, load = measure(tmp_path, mode, seconds=1.5)
+        (victim,) = load.tids("victim")
+        expected, waits = load.delayed[victim]
+        assert waits >= 10 and expected > waits * 4e6, "the load did as it should"
+        delayed = report.sums(load.pid, victim)[1]
+        assert delayed > 0.95 * expected
+        if delayed < 1.05 * expected:
+            return report, load, expected
+    raise AssertionError(f"delayed {delayed}, by the hog's clock {expected}")
+
+
 def test_behind_a_real_time_hog(tmp_path):
-    """delayed is the time the hog had the CPU while its victim waited, by the hog's own clock."""
-    report, load = measure(tmp_path, "fifo", seconds=1.5)
-    (victim,) = load.tids("victim")
-    expected, waits = load.delayed[victim]
-    assert waits >= 10 and expected > waits * 4e6, "the load did as it should"
-    assert report.sums(load.pid, victim)[1] == pytest.approx(expected, rel=0.05)
+    report, load, expected = measure_delayed(tmp_path, "fifo")
     (hog,) = load.tids("hog")
     assert report.waited(load.pid, hog) < 0.1 * expected, "nobody delays it"
     # Who was on the CPU when a burst began was preempted, and by what.
@@ -77,11 +87,7 @@ def test_behind_a_real_time_hog(tmp_path):
 
 def test_behind_a_boosted_thread(tmp_path):
     """A fair thread with a mutex that a real-time one waits for is a real-time one."""
-    report, load = measure(tmp_path, "pi", seconds=1.5)
-    (victim,) = load.tids("victim")
-    expected, waits = load.delayed[victim]
-    assert waits >= 10 and expected > waits * 4e6, "the load did as it should"
-    assert report.sums(load.pid, victim)[1] == pytest.approx(expected, rel=0.05)
+    measure_delayed(tmp_path, "pi")
 
 
 def test_throttled(tmp_path, bandwidth):
@@ -127,35 +133,43 @@ def test_of_the_whole_host(tmp_path):
     """Without a target every thread is counted; the identity holds for those that can be asked."""
     report, load = measure(tmp_path, "waker", target=False)
     assert {pid for pid, _ in report.threads} - {load.pid}, "others waited, too"
-    assert 0 not in {tid for (pid, tid) in report.threads if pid}, "the idle task never waits"
+    assert all(tid for pid, tid in report.threads if pid), "the idle task never waits"
+
+
+def attach_beside(tmp_path, load):
+    """(report, before, after, those who waited from before the attachment to after it)"""
+    path = tmp_path / "sched.json"
+    with Scheduled("--sched", "0", "-o", path, "--pid", load.pid) as running:
+        # Equal accounts on both sides of the attachment: nothing was counted between them.
+        while not running.is_attached():
+            before = load.accounts()
+            assert running.popen.poll() is None
+        between = load.accounts()
+        waiting = [t for t in load.tids("spin")
+                   if between[t] == before[t] and state_of(load.pid, t) == "R"]
+        time.sleep(0.1)
+        load.bandwidth.lift()
+        load.wait_done()
+        after = load.accounts_at_rest()
+        running.end()
+    return Report(path), before, after, waiting
 
 
 def test_waiting_already_at_attach(tmp_path, bandwidth):
     """A wait that began before the probe came counts in full, as the kernel counts it."""
-    bandwidth.limit(2000, 1000000)
-    path = tmp_path / "sched.json"
-    with Load("throttle", 0.2) as load:
-        bandwidth.add(load.pid)
-        load.go()
-        wait_until_waiting(load)
-        with Scheduled("--sched", "0", "-o", path, "--pid", load.pid) as running:
-            # Equal accounts on both sides of the attachment: nothing was counted between them.
-            while not running.is_attached():
-                before = load.accounts()
-                assert running.popen.poll() is None
-            between = load.accounts()
-            waiting = [t for t in load.tids("spin")
-                       if between[t] == before[t] and state_of(load.pid, t) == "R"]
-            time.sleep(0.1)
-            bandwidth.lift()
-            load.wait_done()
-            after = load.accounts_at_rest()
-            running.end()
-    if not waiting:
-        pytest.skip("no thread waited from before the attachment to after it")
-    report = Report(path)
-    load.roles = {t: r for t, r in load.roles.items() if t in waiting}
-    check_identity(report, load, before, after)
+    for _ in range(5):
+        with Load("throttle", 0.2) as load:
+            load.bandwidth = bandwidth
+            bandwidth.limit(2000, 1000000)
+            bandwidth.add(load.pid)
+            load.go()
+            wait_until_waiting(load)
+            report, before, after, waiting = attach_beside(tmp_path, load)
+        if waiting:
+            load.roles = {t: r for t, r in load.roles.items() if t in waiting}
+            check_identity(report, load, before, after)
+            return
+    raise AssertionError("no thread waited from before the attachment to after it")
 
 
 def wait_until_waiting(load):

@@ -2,12 +2,14 @@
 """The same totals in every format of the scheduler kind, its options, and what they refuse."""
 import os
 import re
+import signal
 import subprocess
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
-from harness import GO, Workload, cprofd, run, which
+from harness import GO, Workload, check_accounting, cprofd, run, wait_until, which
 from sched_harness import REASONS, Load, Report, Scheduled
 import pprof_reader
 
@@ -43,6 +45,7 @@ class Run:
                 self.result = running.end()
         self.report = Report(self.paths["json"])
         self.profile = pprof_reader.read(self.paths["pb.gz"])
+        check_accounting(self.profile, "sched")
 
     def trace(self):
         """[(comm, tid, (preempted, delayed, runnable) in microseconds)]"""
@@ -231,12 +234,11 @@ def test_targets_are_who_waits(tmp_path):
         other.go()
         for args in (["--pid"], ["--pid", "--by", "comm"]):
             window = Run(tmp_path, *args[1:], seconds=0.5)
-            pids = {pid for pid, _ in window.report.threads}
-            assert pids <= {window.load.pid}, pids
+            assert window.report.pids() <= {window.load.pid}
         path = tmp_path / "comm.json"
         result = cprofd("--comm", "sched_load", "--sched", "0.4", "-o", path)
         assert result.status == 0, result.err
-        assert {pid for pid, _ in Report(path).threads} == {other.pid}
+        assert Report(path).pids() == {other.pid}
 
 
 def test_target_cgroup(tmp_path, cgroup):
@@ -247,7 +249,7 @@ def test_target_cgroup(tmp_path, cgroup):
         outside.go()
         result = cprofd("--cgroup", cgroup, "--sched", "0.4", "-o", path)
     assert result.status == 0, result.err
-    assert {pid for pid, _ in Report(path).threads} == {inside.pid}
+    assert Report(path).pids() == {inside.pid}
 
 
 @pytest.mark.parametrize("slo, status", [("p50=1us", 7), ("p99=1us", 7), ("p99.9=100s", 0)])
@@ -340,8 +342,29 @@ def test_many_names_stay_bounded(tmp_path):
     assert "__other__" in labels and len(labels) <= 51, len(labels)
 
 
-def test_probe_is_gone_afterwards(tmp_path):
+def programs_of(pid):
+    """Ids of the BPF programs that a process has open."""
+    ids = set()
+    for fd in Path(f"/proc/{pid}/fdinfo").iterdir():
+        try:
+            ids.update(re.findall(r"^prog_id:\s+(\d+)", fd.read_text(), re.M))
+        except OSError:
+            continue  # closed meanwhile
+    return ids
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["ended", "killed"])
+def test_probe_is_gone_afterwards(tmp_path, number):
     bpftool = which("bpftool")
-    cprofd("--sched", "0.2", "-o", tmp_path / "sched.json")
-    listing = subprocess.run([bpftool, "prog", "show"], stdout=subprocess.PIPE, check=True).stdout
-    assert b"name sched_switch" not in listing, listing.decode()
+
+    def left():
+        show = subprocess.run([bpftool, "prog", "show"], stdout=subprocess.PIPE, check=True)
+        return set(re.findall(r"^(\d+):", show.stdout.decode(), re.M)) & programs
+
+    with Scheduled("--sched", "0", "-o", tmp_path / "sched.json") as running:
+        running.wait_attached()
+        programs = programs_of(running.pid)
+        assert programs and left() == programs
+        os.killpg(running.pid, number)
+        running.finish()
+    wait_until(lambda: not left(), 5, "the kernel to free what nobody holds")

@@ -181,7 +181,7 @@ static __always_inline void describe_thread(struct sched_thread_event *ev,
 	ev->sums = t->sums;
 }
 
-static __noinline void send_thread(struct sched_totals *totals, struct task_struct *task,
+static __noinline void send_thread(struct sched_counts *counts, struct task_struct *task,
 				   struct sched_task *t)
 {
 	struct sched_thread_event *ev;
@@ -192,14 +192,14 @@ static __noinline void send_thread(struct sched_totals *totals, struct task_stru
 			describe_thread(ev, t, task->tgid, task->pid);
 			bpf_ringbuf_submit(ev, BPF_RB_NO_WAKEUP);
 		} else {
-			totals->notes[SCHED_NOTE_THREADS_LOST]++;
+			counts->notes[SCHED_NOTE_THREADS_LOST]++;
 		}
 	}
 	task__forget(task);
 }
 
-static __always_inline void leave(u64 *ctx, struct sched_cpu *cpu, struct sched_totals *totals,
-				  struct task_struct *prev, u64 now)
+static __always_inline void leave(u64 *ctx, struct sched_cpu *cpu, struct task_struct *prev,
+				  u64 now)
 {
 	bool preempt = ctx[0];
 	u32 state = prev_state(ctx, prev);
@@ -209,11 +209,11 @@ static __always_inline void leave(u64 *ctx, struct sched_cpu *cpu, struct sched_
 		cpu__add_run(cpu, prev, NULL, now);
 		return;
 	}
-	task__update_name(t, prev, &cpu->next_name, totals->notes);
+	task__update_name(t, prev, &cpu->next_name, cpu->counts.notes);
 	task__update_cgroup(t, prev);
 	cpu__add_run(cpu, prev, t, now);
 	if (state & TASK_DEAD) {
-		send_thread(totals, prev, t);
+		send_thread(&cpu->counts, prev, t);
 		return;
 	}
 	t->origin = origin_of(prev, t, preempt, state);
@@ -235,7 +235,7 @@ static __always_inline void leave(u64 *ctx, struct sched_cpu *cpu, struct sched_
 /* Length of the wait that ends now by the kernel's account: its last leg, which sched_info will add
  * right behind us, and legs that it closed when it moved the task. False: it counts none. */
 static __always_inline bool measure(struct task_struct *next, struct sched_task *t, u64 now,
-				    struct sched_totals *totals, u64 *ret_from, u64 *ret_earlier_ns)
+				    struct sched_counts *counts, u64 *ret_from, u64 *ret_earlier_ns)
 {
 	u64 queued = next->sched_info.last_queued, delay = next->sched_info.run_delay, before;
 	u64 leg = queued ? now - queued : 0;
@@ -258,13 +258,13 @@ static __always_inline bool measure(struct task_struct *next, struct sched_task 
 	if (queued || delay != before)
 		return true;
 	if (t->out_ns) {
-		totals->notes[SCHED_NOTE_UNACCOUNTED]++;
-		totals->unaccounted_ns += now - t->out_ns;
+		counts->notes[SCHED_NOTE_UNACCOUNTED]++;
+		counts->unaccounted_ns += now - t->out_ns;
 	}
 	return false;
 }
 
-static __always_inline void split(struct sched_cpu *cpu, struct sched_totals *totals, u64 from,
+static __always_inline void split(struct sched_cpu *cpu, struct sched_counts *counts, u64 from,
 				  u64 earlier_ns)
 {
 	struct sched_wait *w = &cpu->wait;
@@ -285,9 +285,9 @@ static __always_inline void split(struct sched_cpu *cpu, struct sched_totals *to
 	w->reason_ns[SCHED_DELAYED] = rt;
 	w->reason_ns[SCHED_RUNNABLE] = w->wait_ns - rt;
 	if (cpu->is_short)
-		totals->notes[SCHED_NOTE_LOOKBACK_SHORT]++;
+		counts->notes[SCHED_NOTE_LOOKBACK_SHORT]++;
 	if (earlier_ns)
-		totals->notes[SCHED_NOTE_MIGRATED_LEG]++;
+		counts->notes[SCHED_NOTE_MIGRATED_LEG]++;
 }
 
 /* Who had the CPU while the waiting task was not allowed to have it took nothing from it. When
@@ -398,11 +398,11 @@ static __always_inline void add_to_thread(struct sched_task *t, const struct sch
 	t->q = q > Q_CERTAIN ? Q_CERTAIN : q < Q_MIN ? Q_MIN : q;
 }
 
-static __always_inline void enter(struct sched_cpu *cpu, struct sched_totals *totals,
-				  struct event_counters *counters, struct task_struct *next,
+static __always_inline void enter(struct sched_cpu *cpu, struct event_counters *counters, struct task_struct *next,
 				  u64 now)
 {
 	struct sched_task *t = task__get(next);
+	struct sched_counts *counts = &cpu->counts;
 	struct sched_wait *w = &cpu->wait;
 	u64 from, earlier_ns;
 	bool is_counted;
@@ -412,12 +412,12 @@ static __always_inline void enter(struct sched_cpu *cpu, struct sched_totals *to
 	w->name = 0;
 	w->cgroup_id = SCHED_ROOT_CGROUP;
 	if (t) {
-		task__update_name(t, next, &cpu->next_name, totals->notes);
+		task__update_name(t, next, &cpu->next_name, counts->notes);
 		task__update_cgroup(t, next);
 		w->name = t->name;
 		w->cgroup_id = t->cgroup_id;
 	}
-	is_counted = measure(next, t, now, totals, &from, &earlier_ns);
+	is_counted = measure(next, t, now, counts, &from, &earlier_ns);
 	if (!is_of_target(next, t)) {
 		counters__add(counters, COUNTER_FILTERED);
 		return;
@@ -428,13 +428,13 @@ static __always_inline void enter(struct sched_cpu *cpu, struct sched_totals *to
 	}
 	w->wait_ns = now - from + earlier_ns;
 	w->origin = t ? t->origin : SCHED_ORIGIN_WOKEN;
-	split(cpu, totals, from, earlier_ns);
+	split(cpu, counts, from, earlier_ns);
 	judge(cpu, next, t, now, from, earlier_ns);
 	sched_count_wait(0);
 	if (w->wait_ns > cpu->worst_ns && sched_worst_cnt)
 		count__worst(cpu, next);
 	if (!t) {
-		totals->notes[SCHED_NOTE_NO_STATE]++;
+		counts->notes[SCHED_NOTE_NO_STATE]++;
 		counters__add(counters, COUNTER_UNSAMPLED);
 		return;
 	}
@@ -448,16 +448,15 @@ int sched_switch(u64 *ctx)
 	struct task_struct *prev = (void *)ctx[1], *next = (void *)ctx[2];
 	u32 kind = EVENT_SCHED_WAIT, zero = 0;
 	struct event_counters *counters = bpf_map_lookup_elem(&event_counters, &kind);
-	struct sched_totals *totals = bpf_map_lookup_elem(&sched_totals, &zero);
 	struct sched_cpu *cpu = bpf_map_lookup_elem(&sched_cpus, &zero);
 	struct sched_task *t;
 	u64 now;
 
-	if (!counters || !totals || !cpu)
+	if (!counters || !cpu)
 		return 0;
 	if (!sched_is_open) {
 		if (prev_state(ctx, prev) & TASK_DEAD && (t = task__find(prev)))
-			send_thread(totals, prev, t);
+			send_thread(&cpu->counts, prev, t);
 		return 0;
 	}
 	/* The clock sched_info goes by; every task has the fair queue of the CPU it is on. */
@@ -468,11 +467,11 @@ int sched_switch(u64 *ctx)
 	}
 	counters__add(counters, COUNTER_FIRED);
 	if (prev->pid)
-		leave(ctx, cpu, totals, prev, now);
+		leave(ctx, cpu, prev, now);
 	else
 		cpu__add_run(cpu, prev, NULL, now);
 	if (next->pid)
-		enter(cpu, totals, counters, next, now);
+		enter(cpu, counters, next, now);
 	else
 		counters__add(counters, COUNTER_IDLE);
 	cpu->since_ns = now;

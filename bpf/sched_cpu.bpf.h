@@ -62,6 +62,7 @@ struct sched_wait {
 };
 
 struct sched_cpu {
+	struct sched_counts counts; /* first: user space reads it */
 	u64 first_ns; /* what lies before is not known; 0: nothing is */
 	u64 since_ns; /* the current task was switched in */
 	u64 next_name;

@@ -72,7 +72,7 @@ enum sched_note {
 	SCHED_NOTES = 8,
 };
 
-/* One per CPU. */
+/* Of all CPUs, as the daemon reports them. */
 struct sched_totals {
 	struct sched_histogram histograms[SCHED_HISTOGRAMS];
 	__u64 cause_ns[SCHED_REASONS][SCHED_CAUSES]; /* sums over causes = the histogram's sum_ns */
@@ -100,11 +100,6 @@ enum sched_by {
 #define SCHED_IDLE_KEY  (~0ULL) /* the culprit is the idle task */
 #define SCHED_OTHER_KEY (~0ULL) /* of groups: those that found no place */
 
-/* One value of what --by groups by. */
-struct sched_group {
-	struct sched_histogram histograms[SCHED_HISTOGRAMS];
-};
-
 /* Victim and culprit: ids of comms, or of cgroups. */
 struct sched_pair {
 	__u64 victim, culprit;
@@ -123,10 +118,6 @@ struct sched_cached_cell {
 	struct sched_cell cell;
 };
 
-struct sched_cells {
-	struct sched_cached_cell cached[SCHED_CACHED_CELLS];
-};
-
 /* A thread at the moment of a worst wait. */
 struct sched_party {
 	__u32 tgid, tid; /* tid 0: the idle task */
@@ -143,6 +134,37 @@ struct sched_worst {
 	__u8 has_culprit; /* 0: unknown */
 	__u8 reserved[2];
 	struct sched_party victim, culprit;
+};
+
+/*
+ * Histograms as they are counted: most waits are one observation of one of the first two. What they
+ * mean: preempted = PREEMPTED, delayed = DELAYED_PART, runnable = RUNNABLE + RUNNABLE_PART, latency =
+ * PREEMPTED + RUNNABLE + WHOLE.
+ */
+enum sched_observed {
+	SCHED_OBSERVED_PREEMPTED = 0,
+	SCHED_OBSERVED_RUNNABLE = 1,      /* woken waits that nothing delayed */
+	SCHED_OBSERVED_DELAYED_PART = 2,  /* of the others, */
+	SCHED_OBSERVED_RUNNABLE_PART = 3, /* of the same waits, */
+	SCHED_OBSERVED_WHOLE = 4,         /* and these as a whole */
+	SCHED_OBSERVED = 5,
+};
+
+struct sched_observations {
+	struct sched_histogram histograms[SCHED_OBSERVED];
+};
+
+/* What one CPU has counted: the first part of the values of map sched_cpus. */
+struct sched_counts {
+	struct sched_observations observed;
+	__u64 cause_ns[SCHED_REASONS][SCHED_CAUSES + 1];
+	__u64 cause_waits[SCHED_CAUSES + 1];
+	__u64 unknown_ns;
+	__u64 unknown_waits;
+	__u64 unaccounted_ns;
+	__u64 notes[SCHED_NOTES];
+	struct sched_cached_cell cached[SCHED_CACHED_CELLS];
+	struct sched_worst worst[SCHED_WORST_MAX];
 };
 
 #endif

@@ -25,13 +25,10 @@ static void choose_maps(struct cprofd_bpf *skel, const struct collector_config *
 
 	bpf_map__set_autocreate(skel->maps.sched_tasks, is_wanted && has_task_storage);
 	bpf_map__set_autocreate(skel->maps.sched_tasks_hash, is_wanted && !has_task_storage);
-	bpf_map__set_autocreate(skel->maps.sched_totals, is_wanted);
 	bpf_map__set_autocreate(skel->maps.sched_cpus, is_wanted);
 	bpf_map__set_autocreate(skel->maps.sched_names, is_wanted);
 	bpf_map__set_autocreate(skel->maps.sched_stretches, is_wanted);
 	bpf_map__set_autocreate(skel->maps.sched_matrix, is_wanted);
-	bpf_map__set_autocreate(skel->maps.sched_cells, is_wanted);
-	bpf_map__set_autocreate(skel->maps.sched_worst, is_wanted);
 	bpf_map__set_autocreate(skel->maps.sched_groups, has_groups);
 	bpf_map__set_autocreate(skel->maps.sched_no_group, has_groups);
 	bpf_map__set_max_entries(skel->maps.sched_stretches, (uint32_t)libbpf_num_possible_cpus());
@@ -84,7 +81,7 @@ static int make_others(struct sched_state *s)
 {
 	int cpus_cnt = libbpf_num_possible_cpus(), err;
 	_cleanup_free_ struct sched_cell *cells = NULL;
-	_cleanup_free_ struct sched_group *group = calloc(1, sizeof(*group));
+	_cleanup_free_ struct sched_observations *group = calloc(1, sizeof(*group));
 	const struct sched_pair pair = { 0 };
 	const uint64_t other = SCHED_OTHER_KEY;
 

@@ -101,12 +101,25 @@ static void add_histogram(struct sched_histogram *into, const struct sched_histo
 		into->slots[i] += from->slots[i];
 }
 
-static void add_totals(struct sched_totals *into, const struct sched_totals *from)
+/* What is counted together is told apart: see enum sched_observed. */
+static void add_observations(struct sched_histogram *into, const struct sched_observations *from)
+{
+	const struct sched_histogram *h = from->histograms;
+
+	add_histogram(&into[SCHED_PREEMPTED], &h[SCHED_OBSERVED_PREEMPTED]);
+	add_histogram(&into[SCHED_DELAYED], &h[SCHED_OBSERVED_DELAYED_PART]);
+	add_histogram(&into[SCHED_RUNNABLE], &h[SCHED_OBSERVED_RUNNABLE]);
+	add_histogram(&into[SCHED_RUNNABLE], &h[SCHED_OBSERVED_RUNNABLE_PART]);
+	add_histogram(&into[SCHED_LATENCY], &h[SCHED_OBSERVED_PREEMPTED]);
+	add_histogram(&into[SCHED_LATENCY], &h[SCHED_OBSERVED_RUNNABLE]);
+	add_histogram(&into[SCHED_LATENCY], &h[SCHED_OBSERVED_WHOLE]);
+}
+
+static void add_counts(struct sched_totals *into, const struct sched_counts *from)
 {
 	size_t r, i;
 
-	for (i = 0; i < SCHED_HISTOGRAMS; i++)
-		add_histogram(&into->histograms[i], &from->histograms[i]);
+	add_observations(into->histograms, &from->observed);
 	for (i = 0; i < SCHED_CAUSES; i++) {
 		into->cause_waits[i] += from->cause_waits[i];
 		for (r = 0; r < SCHED_REASONS; r++)
@@ -119,35 +132,6 @@ static void add_totals(struct sched_totals *into, const struct sched_totals *fro
 		into->notes[i] += from->notes[i];
 }
 
-/* All CPUs' values of the only entry of a per-CPU array; 'value_bytes' is a multiple of 8. */
-static int read_per_cpu(const struct bpf_map *map, size_t value_bytes, void **ret, size_t *ret_cnt)
-{
-	int cpus_cnt = libbpf_num_possible_cpus(), err;
-	const uint32_t zero = 0;
-
-	if (cpus_cnt < 0)
-		return cpus_cnt;
-	*ret_cnt = (size_t)cpus_cnt;
-	*ret = calloc(*ret_cnt, value_bytes);
-	if (!*ret)
-		return -ENOMEM;
-	err = bpf_map__lookup_elem(map, &zero, sizeof(zero), *ret, *ret_cnt * value_bytes, 0);
-	return err;
-}
-
-static int read_totals(struct sched_state *s, struct sched_totals *ret)
-{
-	_cleanup_free_ void *values = NULL;
-	const struct sched_totals *per_cpu;
-	size_t cnt, i;
-	int err = read_per_cpu(s->skel->maps.sched_totals, sizeof(*per_cpu), &values, &cnt);
-
-	per_cpu = values;
-	for (i = 0; !err && i < cnt; i++)
-		add_totals(ret, &per_cpu[i]);
-	return err;
-}
-
 static int compare_worst(const void *a, const void *b)
 {
 	const struct sched_worst *x = a, *y = b;
@@ -155,27 +139,15 @@ static int compare_worst(const void *a, const void *b)
 	return (x->wait_ns < y->wait_ns) - (x->wait_ns > y->wait_ns);
 }
 
-static int read_worst(struct sched_state *s, struct sched_snapshot *ret)
+static int add_worst(struct sched_snapshot *ret, const struct sched_worst *list, size_t list_cnt)
 {
-	const size_t list_bytes = bpf_map__value_size(s->skel->maps.sched_worst);
-	_cleanup_free_ void *values = NULL;
-	size_t cpus_cnt, cpu, i;
-	int err = read_per_cpu(s->skel->maps.sched_worst, list_bytes, &values, &cpus_cnt);
+	size_t i;
+	int err = array__reserve(ret->worst, ret->worst_cap, ret->worst_cnt + list_cnt);
 
-	for (cpu = 0; !err && cpu < cpus_cnt; cpu++) {
-		const struct sched_worst *list = (void *)((char *)values + cpu * list_bytes);
-
-		err = array__reserve(ret->worst, ret->worst_cap, ret->worst_cnt + SCHED_WORST_MAX);
-		for (i = 0; !err && i < s->worst_cnt && i < SCHED_WORST_MAX; i++)
-			if (list[i].wait_ns)
-				ret->worst[ret->worst_cnt++] = list[i];
-	}
-	if (err || !ret->worst_cnt)
-		return err;
-	qsort(ret->worst, ret->worst_cnt, sizeof(*ret->worst), compare_worst);
-	if (ret->worst_cnt > s->worst_cnt)
-		ret->worst_cnt = s->worst_cnt;
-	return 0;
+	for (i = 0; !err && i < list_cnt; i++)
+		if (list[i].wait_ns)
+			ret->worst[ret->worst_cnt++] = list[i];
+	return err;
 }
 
 static int compare_cells(const void *a, const void *b)
@@ -196,22 +168,6 @@ static int add_cell(struct sched_snapshot *ret, const struct sched_pair *pair,
 	if (!err && cell->waits)
 		ret->cells[ret->cells_cnt++] =
 			(struct sched_matrix_cell){ .pair = *pair, .cell = *cell };
-	return err;
-}
-
-/* What has not been written back to the matrix. */
-static int read_cached_cells(struct sched_state *s, struct sched_snapshot *ret)
-{
-	_cleanup_free_ void *values = NULL;
-	const struct sched_cells *per_cpu;
-	size_t cnt, cpu, i;
-	int err = read_per_cpu(s->skel->maps.sched_cells, sizeof(*per_cpu), &values, &cnt);
-
-	per_cpu = values;
-	for (cpu = 0; !err && cpu < cnt; cpu++)
-		for (i = 0; !err && i < SCHED_CACHED_CELLS; i++)
-			err = add_cell(ret, &per_cpu[cpu].cached[i].pair,
-				       &per_cpu[cpu].cached[i].cell);
 	return err;
 }
 
@@ -253,9 +209,41 @@ static int read_matrix(struct sched_state *s, struct sched_snapshot *ret)
 		if (err)
 			return err;
 	}
-	err = read_cached_cells(s, ret);
-	merge_cells(ret);
+	return 0;
+}
+
+/* What every CPU has counted by itself. */
+static int read_counts(struct sched_state *s, struct sched_snapshot *ret)
+{
+	const size_t value_bytes = bpf_map__value_size(s->skel->maps.sched_cpus);
+	int cpus_cnt = libbpf_num_possible_cpus(), cpu, err;
+	_cleanup_free_ char *values = NULL;
+	const uint32_t zero = 0;
+
+	values = cpus_cnt > 0 ? calloc((size_t)cpus_cnt, value_bytes) : NULL;
+	if (!values)
+		return -ENOMEM;
+	err = bpf_map__lookup_elem(s->skel->maps.sched_cpus, &zero, sizeof(zero), values,
+				   (size_t)cpus_cnt * value_bytes, 0);
+	for (cpu = 0; !err && cpu < cpus_cnt; cpu++) {
+		const struct sched_counts *c = (void *)(values + (size_t)cpu * value_bytes);
+
+		add_counts(&ret->totals, c);
+		err = add_worst(ret, c->worst, s->worst_cnt);
+		for (size_t i = 0; !err && i < SCHED_CACHED_CELLS; i++)
+			err = add_cell(ret, &c->cached[i].pair, &c->cached[i].cell);
+	}
 	return err;
+}
+
+/* The matrix has two sources and the worst waits as many as there are CPUs. */
+static void sort_and_cut(struct sched_state *s, struct sched_snapshot *ret)
+{
+	merge_cells(ret);
+	if (ret->worst_cnt)
+		qsort(ret->worst, ret->worst_cnt, sizeof(*ret->worst), compare_worst);
+	if (ret->worst_cnt > s->worst_cnt)
+		ret->worst_cnt = s->worst_cnt;
 }
 
 static int read_groups(struct sched_state *s, struct sched_snapshot *ret)
@@ -268,7 +256,7 @@ static int read_groups(struct sched_state *s, struct sched_snapshot *ret)
 		return 0;
 	while (!bpf_map__get_next_key(map, last, &key, sizeof(key))) {
 		struct sched_group_histograms *g;
-		struct sched_group group;
+		struct sched_observations group;
 
 		last = &key;
 		err = bpf_map__lookup_elem(map, &key, sizeof(key), &group, sizeof(group), 0);
@@ -276,8 +264,8 @@ static int read_groups(struct sched_state *s, struct sched_snapshot *ret)
 		if (err)
 			return err;
 		g = &ret->groups[ret->groups_cnt];
-		g->key = key;
-		memcpy(g->histograms, group.histograms, sizeof(g->histograms));
+		*g = (struct sched_group_histograms){ .key = key };
+		add_observations(g->histograms, &group);
 		ret->groups_cnt += g->histograms[SCHED_LATENCY].cnt != 0;
 	}
 	return 0;
@@ -328,9 +316,10 @@ int collector__sched_snapshot(struct collector *c, struct sched_snapshot *ret)
 	struct sched_state *s = collector__probe_state(c, &probe_sched);
 	int err = collector__sched_threads(c, ret);
 
-	err = err ?: read_totals(s, &ret->totals);
-	err = err ?: read_worst(s, ret);
+	err = err ?: read_counts(s, ret);
 	err = err ?: read_matrix(s, ret);
+	if (!err)
+		sort_and_cut(s, ret);
 	err = err ?: read_groups(s, ret);
 	return err ?: read_names(s, ret);
 }

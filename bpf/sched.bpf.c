@@ -398,8 +398,8 @@ static __always_inline void add_to_thread(struct sched_task *t, const struct sch
 	t->q = q > Q_CERTAIN ? Q_CERTAIN : q < Q_MIN ? Q_MIN : q;
 }
 
-static __always_inline void enter(struct sched_cpu *cpu, struct event_counters *counters, struct task_struct *next,
-				  u64 now)
+static __always_inline void enter(struct sched_cpu *cpu, struct event_counters *counters,
+				  struct task_struct *next, u64 now)
 {
 	struct sched_task *t = task__get(next);
 	struct sched_counts *counts = &cpu->counts;

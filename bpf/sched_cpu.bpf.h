@@ -63,8 +63,8 @@ struct sched_wait {
 
 struct sched_cpu {
 	struct sched_counts counts; /* first: user space reads it */
-	u64 first_ns; /* what lies before is not known; 0: nothing is */
-	u64 since_ns; /* the current task was switched in */
+	u64 first_ns;               /* what lies before is not known; 0: nothing is */
+	u64 since_ns;               /* the current task was switched in */
 	u64 next_name;
 	u64 stack_seq;
 	u64 stacks_second, stacks_used;

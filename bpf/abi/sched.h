@@ -138,8 +138,8 @@ struct sched_worst {
 
 /*
  * Histograms as they are counted: most waits are one observation of one of the first two. What they
- * mean: preempted = PREEMPTED, delayed = DELAYED_PART, runnable = RUNNABLE + RUNNABLE_PART, latency =
- * PREEMPTED + RUNNABLE + WHOLE.
+ * mean: preempted = PREEMPTED, delayed = DELAYED_PART, runnable = RUNNABLE + RUNNABLE_PART, latency
+ * = PREEMPTED + RUNNABLE + WHOLE.
  */
 enum sched_observed {
 	SCHED_OBSERVED_PREEMPTED = 0,

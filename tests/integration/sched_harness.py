@@ -38,10 +38,9 @@ def state_of(pid, tid):
 class Load:
     """tests/workloads/sched_load: ready means that all its threads sleep on a barrier."""
 
-    def __init__(self, mode, seconds=1.0, cpu=None):
-        argv = [WORKLOADS / "sched_load", mode, str(seconds)]
+    def __init__(self, mode, seconds=1.0, program=WORKLOADS / "sched_load"):
         self.popen = subprocess.Popen(
-            [*map(str, argv), *([] if cpu is None else [str(cpu)])],
+            [program, mode, str(seconds)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -2,6 +2,7 @@
 """The same totals in every format of the scheduler kind, its options, and what they refuse."""
 import os
 import re
+import shutil
 import signal
 import subprocess
 from decimal import Decimal
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import GO, Workload, check_accounting, cprofd, run, wait_until, which
+from harness import GO, WORKLOADS, Workload, check_accounting, cprofd, run, wait_until, which
 from sched_harness import REASONS, Load, Report, Scheduled
 import pprof_reader
 
@@ -230,15 +231,19 @@ def test_worst_waits_are_as_many_as_asked_for(tmp_path):
 
 def test_targets_are_who_waits(tmp_path):
     """Others wait for the same CPU: only the target's threads are counted, whoever woke them."""
-    with Load("spin2", 30) as other:
+    program = tmp_path / f"load{os.getpid()}"  # a name that nobody else has
+    shutil.copy(WORKLOADS / "sched_load", program)
+    with Load("spin2", 30, program) as other:
         other.go()
-        for args in (["--pid"], ["--pid", "--by", "comm"]):
-            window = Run(tmp_path, *args[1:], seconds=0.5)
+        for args in ([], ["--by", "comm"]):
+            window = Run(tmp_path, *args, seconds=0.5)
             assert window.report.pids() <= {window.load.pid}
         path = tmp_path / "comm.json"
-        result = cprofd("--comm", "sched_load", "--sched", "0.4", "-o", path)
+        with Load("spin2", 30) as beside:
+            beside.go()
+            result = cprofd("--comm", program.name, "--sched", "0.4", "-v", "-o", path)
         assert result.status == 0, result.err
-        assert Report(path).pids() == {other.pid}
+        assert Report(path).pids() == {other.pid}, result.err
 
 
 def test_target_cgroup(tmp_path, cgroup):

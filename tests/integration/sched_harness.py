@@ -225,7 +225,8 @@ def check_histogram(name, histogram):
         assert below < most <= bounds[-1], f"{name}: {most} is not in the last bucket"
     quantiles = histogram["quantiles_ns"]
     assert list(quantiles) == ["p50", "p90", "p99", "p99.9"]
-    assert [*quantiles.values(), most] == sorted([*quantiles.values(), most]), f"{name}: {quantiles}"
+    rising = [*quantiles.values(), most]
+    assert rising == sorted(rising), f"{name}: {quantiles}"
     for quantile, value in quantiles.items():
         rank = float(quantile[1:]) / 100 * histogram["cnt"]
         below = sum(b["cnt"] for b in buckets if b["le"] and b["le"] <= value)

@@ -125,7 +125,7 @@ def test_moved_between_cpus(tmp_path):
 
 @pytest.mark.parametrize("mode", ["deadline", "signals"])
 def test_identity(tmp_path, mode):
-    """Deadline tasks, which yield what is left of their budget; switch-outs with a signal pending."""
+    """Deadline tasks, which yield what is left of their budget; a signal pending at switch-out."""
     measure(tmp_path, mode)
 
 

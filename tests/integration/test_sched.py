@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Waits for the CPU are the kernel's own, to the nanosecond, however a thread comes to wait."""
 import os
+import re
+import signal
 import subprocess
 import time
 
 import pytest
 
-from harness import WORKLOADS, which
+from harness import WORKLOADS, Workload, which
 from sched_harness import (
     REASONS,
     Ended,
@@ -170,6 +172,25 @@ def test_waiting_already_at_attach(tmp_path, bandwidth):
             check_identity(report, load, before, after)
             return
     raise AssertionError("no thread waited from before the attachment to after it")
+
+
+def test_while_the_ring_is_full(tmp_path):
+    """Who reads nothing for seconds loses stacks, counted, and not a nanosecond of any wait."""
+    argv = ["--cpu", "0", "-F", "4999", "--sched", "0", "--format", "json", "-o", f"{tmp_path}/"]
+    with Workload("recurse", "200", "2"), Load("waker", 5) as load:
+        before = load.accounts_at_rest()
+        with Scheduled(*argv, "-v") as running:
+            running.wait_attached()
+            load.go()
+            os.kill(running.pid, signal.SIGSTOP)
+            load.wait_done()
+            after = load.accounts_at_rest()
+            os.kill(running.pid, signal.SIGCONT)
+            result = running.end()
+    report = Report(tmp_path / "sched.json")
+    check_identity(report, load, before, after)
+    dropped = re.findall(r"sched: .*?dropped\.ring_full=(\d+)", result.err)
+    assert dropped and int(dropped[0]) > 0, result.err
 
 
 def wait_until_waiting(load):

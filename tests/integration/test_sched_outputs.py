@@ -327,24 +327,16 @@ def test_command_that_ends_first(tmp_path):
 
 
 def test_many_names_stay_bounded(tmp_path):
-    """More names of threads than are shown: the rest is one group, and nothing is missing."""
-    script = "import threading,ctypes,time\n" \
-             "c=ctypes.CDLL(None)\n" \
-             "def f(i):\n" \
-             " c.prctl(15,b'name%d'%i,0,0,0)\n" \
-             " e=time.time()+0.3\n" \
-             " while time.time()<e: time.sleep(0.001)\n" \
-             "t=[threading.Thread(target=f,args=(i,)) for i in range(400)]\n" \
-             "[x.start() for x in t]\n[x.join() for x in t]\n"
-    paths = [tmp_path / f"sched.{suffix}" for suffix in ("json", "prom")]
-    result = cprofd("--sched", "0", "--by", "comm", "-o", paths[0], "-o", paths[1],
-                    "--", "/usr/bin/python3", "-c", script)
-    assert result.status == 0, result.err
-    report = Report(paths[0])
-    assert report.totals["waits"] > 400
-    check_metrics(paths[1])
-    labels = set(re.findall(r'comm="([^"]*)"', paths[1].read_text(encoding="utf-8")))
+    """More threads and names than anybody wants to see: bounded, and nothing is missing."""
+    window = Run(tmp_path, "--by", "comm", mode="names")
+    threads = window.report.data["threads"]
+    assert len(threads) >= 10000 and window.report.data["notes"]["names_full"] > 0
+    check_metrics(window.paths["prom"])
+    text = window.paths["prom"].read_text(encoding="utf-8")
+    labels = set(re.findall(r'comm="([^"]*)"', text))
     assert "__other__" in labels and len(labels) <= 51, len(labels)
+    assert max(len(line) for line in window.result.out.decode().splitlines()) <= 100
+    assert window.result.out.count(b"\n") < 150, "the view is not longer for it"
 
 
 def programs_of(pid):

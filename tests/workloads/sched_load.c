@@ -18,15 +18,17 @@
 #include <sys/syscall.h>
 #include "workload.h"
 
-#define THREADS_MAX  8
-#define LOG_MAX      4096
-#define YIELDS       500000 /* of each of two threads */
-#define STORM_ROUNDS 6
-#define STORM_CNT    48
-#define CYCLE_S      0.030 /* a burst of real-time work begins in each */
-#define BURST_S      0.010
-#define VICTIM_S     0.002 /* into the burst */
-#define RT_PRIORITY  50
+#define THREADS_MAX   8
+#define LOG_MAX       4096
+#define YIELDS        500000 /* of each of two threads */
+#define STORM_ROUNDS  6
+#define STORM_CNT     48
+#define NAMED_CNT     20000
+#define NAMED_AT_ONCE 50
+#define CYCLE_S       0.030 /* a burst of real-time work begins in each */
+#define BURST_S       0.010
+#define VICTIM_S      0.002 /* into the burst */
+#define RT_PRIORITY   50
 
 struct span {
 	double from_s, to_s;
@@ -344,6 +346,32 @@ static void storm(struct load *l)
 		storm_round(l);
 }
 
+static void *named_main(void *arg)
+{
+	char name[16];
+
+	snprintf(name, sizeof(name), "name%d", (int)(intptr_t)arg);
+	prctl(PR_SET_NAME, name);
+	return NULL;
+}
+
+/* More threads, and more names, than anybody wants to see. */
+static void name_many(struct load *l)
+{
+	pthread_t threads[NAMED_AT_ONCE];
+	int started = 0, i;
+
+	(void)l;
+	while (started < NAMED_CNT) {
+		for (i = 0; i < NAMED_AT_ONCE; i++, started++)
+			if (pthread_create(&threads[i], NULL, named_main,
+					   (void *)(intptr_t)started))
+				abort();
+		for (i = 0; i < NAMED_AT_ONCE; i++)
+			pthread_join(threads[i], NULL);
+	}
+}
+
 static const struct mode modes[] = {
 	{ "spin2", { { "spin", spin, 0, 0 }, { "spin", spin, 0, 0 } }, NULL },
 	{ "waker",
@@ -378,6 +406,7 @@ static const struct mode modes[] = {
 	  { { "nap", nap, 0, 0 }, { "spin", spin, 0, 0 }, { "signals", interrupt_naps, 1, 0 } },
 	  NULL },
 	{ "storm", { { NULL } }, storm },
+	{ "names", { { NULL } }, name_many },
 };
 
 /* --- the frame ------------------------------------------------------------------------------ */

@@ -94,18 +94,27 @@ static __always_inline u64 throttled_ns(struct task_struct *task)
 
 /* The kernel counts a switch as voluntary when the task wanted to sleep, also if a pending signal
  * kept it runnable: it is not preempted then, whatever its state says by now. */
-static __always_inline u8 origin_of(struct task_struct *prev, struct sched_task *t, bool preempt,
-				    u32 state)
+static __always_inline u8 origin_of(struct task_struct *prev, const struct sched_task *t,
+				    bool preempt, u32 state)
 {
 	if (!preempt && state)
 		return SCHED_ORIGIN_WOKEN;
 	if (preempt)
 		return SCHED_ORIGIN_PREEMPTED;
-	if (t->is_known && prev->nvcsw != t->nvcsw)
+	if (prev->nvcsw != t->nvcsw)
 		return SCHED_ORIGIN_WOKEN;
 	if (BPF_CORE_READ(compat__saved_regs(prev), orig_ax) == NR_SCHED_YIELD)
 		return SCHED_ORIGIN_WOKEN;
 	return SCHED_ORIGIN_PREEMPTED;
+}
+
+/* What holds of the next wait unless leave() knows better. */
+static __always_inline void expect_wake_up(struct sched_task *t)
+{
+	t->origin = SCHED_ORIGIN_WOKEN;
+	t->out_ns = 0;
+	t->throttled_ns = 0;
+	t->stack_id = STACK_ID_NONE;
 }
 
 /* Nothing is known of its waits: its stack is taken. */
@@ -116,12 +125,12 @@ static __always_inline void start_sampling(struct sched_task *t)
 }
 
 /* The longer a thread's recent waits, the surer its stack is taken. */
-static __always_inline bool is_sampled(struct sched_cpu *cpu, const struct sched_task *t, u64 now)
+static __always_inline bool is_sampled(struct sched_cpu *cpu, u32 q, u64 now)
 {
 	u64 second;
 
 	cpu->random = cpu->random * 6364136223846793005ULL + 1442695040888963407ULL;
-	if (cpu->random >> 32 > t->q)
+	if (cpu->random >> 32 > q)
 		return false;
 	second = now >> SECOND_BITS;
 	if (cpu->stacks_second != second) {
@@ -198,36 +207,70 @@ static __noinline void send_thread(struct sched_counts *counts, struct task_stru
 	task__forget(task);
 }
 
+/* A task is met while it runs: what it has waited before is not counted. */
+static __always_inline void meet_running(struct sched_task *t, struct task_struct *task)
+{
+	t->is_known = 1;
+	t->run_delay = task->sched_info.run_delay;
+	t->nvcsw = task->nvcsw;
+	start_sampling(t);
+	expect_wake_up(t);
+}
+
+/* Its name has changed, or its run began before the window. */
+static __always_inline struct sched_task *refresh_run(struct sched_cpu *cpu,
+						      struct task_struct *prev)
+{
+	struct sched_task *t = task__get(prev);
+
+	if (t) {
+		task__update_name(t, prev, &cpu->next_name, cpu->counts.notes);
+		task__update_cgroup(t, prev);
+		if (!t->is_known)
+			meet_running(t, prev);
+	}
+	cpu__begin_run(cpu, prev, t);
+	return t;
+}
+
+static __always_inline bool is_run_of(const struct sched_run *r, struct task_struct *task)
+{
+	const u64 *now = (const u64 *)task->comm, *then = (const u64 *)r->comm;
+
+	return r->has_state && r->tid == (u32)task->pid && now[0] == then[0] && now[1] == then[1];
+}
+
+/* Most tasks leave to sleep, without their stack being taken: what enter() left is right then, and
+ * their state need not be looked up. */
 static __always_inline void leave(u64 *ctx, struct sched_cpu *cpu, struct task_struct *prev,
 				  u64 now)
 {
-	bool preempt = ctx[0];
-	u32 state = prev_state(ctx, prev);
-	struct sched_task *t = task__get(prev);
+	struct sched_run *r = cpu__current_run(cpu);
+	bool preempt = ctx[0], is_wanted;
+	u32 state = prev_state(ctx, prev), q;
+	struct sched_task *t = NULL;
+	u64 throttled = throttled_ns(prev);
 
-	if (!t) {
-		cpu__add_run(cpu, prev, NULL, now);
+	if (!is_run_of(r, prev))
+		t = refresh_run(cpu, prev);
+	q = r->q;
+	cpu__end_run(cpu, prev, now);
+	is_wanted = is_sampled(cpu, q, now);
+	if (!preempt && state && !(state & TASK_DEAD) && !throttled && !is_wanted)
 		return;
-	}
-	task__update_name(t, prev, &cpu->next_name, cpu->counts.notes);
-	task__update_cgroup(t, prev);
-	cpu__add_run(cpu, prev, t, now);
+	if (!t)
+		t = task__find(prev);
+	if (!t)
+		return;
 	if (state & TASK_DEAD) {
 		send_thread(&cpu->counts, prev, t);
 		return;
 	}
 	t->origin = origin_of(prev, t, preempt, state);
-	t->nvcsw = prev->nvcsw;
 	t->out_ns = preempt && state ? now : 0;
-	t->throttled_ns = throttled_ns(prev);
-	if (!t->is_known) {
-		t->is_known = 1;
-		t->run_delay = prev->sched_info.run_delay;
-		start_sampling(t);
-	}
-	t->stack_id = STACK_ID_NONE;
-	if (is_sampled(cpu, t, now) && is_of_target(prev, t)) {
-		t->sampled_q = t->q;
+	t->throttled_ns = throttled;
+	if (is_wanted && is_of_target(prev, t)) {
+		t->sampled_q = q;
 		t->stack_id = take_stack(ctx, cpu, prev);
 	}
 }
@@ -398,26 +441,13 @@ static __always_inline void add_to_thread(struct sched_task *t, const struct sch
 	t->q = q > Q_CERTAIN ? Q_CERTAIN : q < Q_MIN ? Q_MIN : q;
 }
 
-static __always_inline void enter(struct sched_cpu *cpu, struct event_counters *counters,
-				  struct task_struct *next, u64 now)
+static __always_inline void count_wait(struct sched_cpu *cpu, struct event_counters *counters,
+				       struct task_struct *next, struct sched_task *t, u64 now)
 {
-	struct sched_task *t = task__get(next);
-	struct sched_counts *counts = &cpu->counts;
 	struct sched_wait *w = &cpu->wait;
 	u64 from, earlier_ns;
-	bool is_counted;
+	bool is_counted = measure(next, t, now, &cpu->counts, &from, &earlier_ns);
 
-	w->tgid = next->tgid;
-	w->tid = next->pid;
-	w->name = 0;
-	w->cgroup_id = SCHED_ROOT_CGROUP;
-	if (t) {
-		task__update_name(t, next, &cpu->next_name, counts->notes);
-		task__update_cgroup(t, next);
-		w->name = t->name;
-		w->cgroup_id = t->cgroup_id;
-	}
-	is_counted = measure(next, t, now, counts, &from, &earlier_ns);
 	if (!is_of_target(next, t)) {
 		counters__add(counters, COUNTER_FILTERED);
 		return;
@@ -426,20 +456,41 @@ static __always_inline void enter(struct sched_cpu *cpu, struct event_counters *
 		counters__add(counters, COUNTER_UNACCOUNTED);
 		return;
 	}
+	w->tgid = next->tgid;
+	w->tid = next->pid;
+	w->name = t ? t->name : 0;
+	w->cgroup_id = t ? t->cgroup_id : SCHED_ROOT_CGROUP;
 	w->wait_ns = now - from + earlier_ns;
 	w->origin = t ? t->origin : SCHED_ORIGIN_WOKEN;
-	split(cpu, counts, from, earlier_ns);
+	split(cpu, &cpu->counts, from, earlier_ns);
 	judge(cpu, next, t, now, from, earlier_ns);
 	sched_count_wait(0);
 	if (w->wait_ns > cpu->worst_ns && sched_worst_cnt)
 		count__worst(cpu, next);
 	if (!t) {
-		counts->notes[SCHED_NOTE_NO_STATE]++;
+		cpu->counts.notes[SCHED_NOTE_NO_STATE]++;
 		counters__add(counters, COUNTER_UNSAMPLED);
 		return;
 	}
 	add_to_thread(t, w);
 	send_wait(counters, w, t);
+}
+
+static __always_inline void enter(struct sched_cpu *cpu, struct event_counters *counters,
+				  struct task_struct *next, u64 now)
+{
+	struct sched_task *t = task__get(next);
+
+	if (t) {
+		task__update_name(t, next, &cpu->next_name, cpu->counts.notes);
+		task__update_cgroup(t, next);
+	}
+	count_wait(cpu, counters, next, t, now);
+	if (t) {
+		expect_wake_up(t);
+		t->nvcsw = next->nvcsw;
+	}
+	cpu__begin_run(cpu, next, t);
 }
 
 SEC("?tp_btf/sched_switch")
@@ -466,14 +517,19 @@ int sched_switch(u64 *ctx)
 		cpu->random = bpf_ktime_get_ns() | 1;
 	}
 	counters__add(counters, COUNTER_FIRED);
-	if (prev->pid)
+	if (prev->pid) {
 		leave(ctx, cpu, prev, now);
-	else
-		cpu__add_run(cpu, prev, NULL, now);
-	if (next->pid)
+	} else {
+		if (cpu__current_run(cpu)->tid)
+			cpu__begin_run(cpu, prev, NULL); /* as it was met */
+		cpu__end_run(cpu, prev, now);
+	}
+	if (next->pid) {
 		enter(cpu, counters, next, now);
-	else
+	} else {
 		counters__add(counters, COUNTER_IDLE);
+		cpu__begin_run(cpu, next, NULL);
+	}
 	cpu->since_ns = now;
 	cpu->is_rt = next->pid && next->prio < PRIO_RT_END;
 	return 0;

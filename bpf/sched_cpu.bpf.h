@@ -9,21 +9,25 @@
 
 #include "sched_task.bpf.h"
 
-#define RUNS          32 /* a power of two */
+#define RUNS          64 /* a power of two, above */
+#define RUNS_JUDGED   32
 #define STRETCHES     4096
 #define STRETCH_STEPS 12  /* log2(STRETCHES) */
 #define PRIO_RT_END   100 /* MAX_RT_PRIO: effective priorities below are not fair ones */
 
-/* From a switch-in to the next switch-out. */
+/* From a switch-in, when all but times and cause is filled in, to the next switch-out. */
 struct sched_run {
 	u64 start_ns, end_ns;
 	u64 cgroup; /* address */
 	u64 cgroup_id;
 	u32 tid, tgid; /* 0: idle */
 	u32 name;
-	u32 next_nr; /* of the same thread on this CPU, 0: none yet */
+	u32 last_nr; /* of the same thread on this CPU, 0: not known */
+	u32 next_nr; /* likewise; 0: none yet */
+	u32 q;       /* its stack is taken with probability q / 2^32 */
 	u8 cause;    /* what it is to whoever waits, but for SAME_CGROUP */
-	u8 reserved[7];
+	u8 has_state;
+	u8 reserved[6];
 	char comm[TASK_COMM_BYTES];
 };
 
@@ -169,49 +173,68 @@ __noinline u64 sched_rt_since(u64 from)
 	return total - before;
 }
 
-/* The current task, 't' (NULL: idle, or nothing is known of it), is switched out. */
-static __always_inline void cpu__add_run(struct sched_cpu *cpu, struct task_struct *task,
-					 struct sched_task *t, u64 now)
+/* The run in progress. */
+static __always_inline struct sched_run *cpu__current_run(struct sched_cpu *cpu)
 {
-	u32 nr = cpu->runs_cnt + 1, *last_nr = t ? &t->run_nr : &cpu->idle_nr;
-	u32 this_cpu = bpf_get_smp_processor_id();
-	bool is_rt = task->pid && (task->prio < PRIO_RT_END || cpu->is_rt);
-	u64 idx = nr, last = *last_nr;
-	struct sched_run *r;
+	u64 idx = cpu->runs_cnt + 1;
 
-	if (!cpu->since_ns)
-		return; /* since when it has been running is not known */
-	cpu->runs_cnt = nr;
 	BOUND(idx, RUNS - 1);
-	r = &cpu->runs[idx];
-	r->start_ns = cpu->since_ns;
-	r->end_ns = now;
+	return &cpu->runs[idx];
+}
+
+/* What is known of the task that runs from now on; 't' is NULL for the idle task and where there is
+ * no memory for more. */
+static __always_inline void cpu__begin_run(struct sched_cpu *cpu, struct task_struct *task,
+					   struct sched_task *t)
+{
+	u32 nr = cpu->runs_cnt + 1, this_cpu = bpf_get_smp_processor_id();
+	struct sched_run *r = cpu__current_run(cpu);
+
 	r->tid = task->pid;
 	r->tgid = task->tgid;
 	r->next_nr = 0;
-	r->cause = !task->pid ? SCHED_CAUSE_IDLE_CPU : is_rt ? SCHED_CAUSE_RT : SCHED_CAUSE_FAIR;
-	if (is_rt)
-		cpu__add_stretch(cpu, cpu->since_ns, now);
+	r->last_nr = 0;
+	r->has_state = t != NULL;
 	if (t) {
 		r->cgroup = t->cgroup;
 		r->cgroup_id = t->cgroup_id;
 		r->name = t->name;
+		r->q = t->q;
 		copy_comm(r->comm, t->comm);
-		if (t->run_cpu != this_cpu)
-			last = 0;
+		if (t->run_cpu == this_cpu)
+			r->last_nr = t->run_nr;
 		t->run_cpu = this_cpu;
-	} else {
-		r->cgroup = 0;
-		r->name = 0;
-		if (task->pid)
-			last = 0; /* no memory for its state */
+		t->run_nr = nr;
+		return;
 	}
-	if (last && nr - last < RUNS) {
+	r->cgroup = 0;
+	r->name = 0;
+	r->q = 0;
+	if (!task->pid) {
+		r->last_nr = cpu->idle_nr;
+		cpu->idle_nr = nr;
+	}
+}
+
+static __always_inline void cpu__end_run(struct sched_cpu *cpu, struct task_struct *task, u64 now)
+{
+	struct sched_run *r = cpu__current_run(cpu);
+	u64 last = r->last_nr;
+	bool is_rt;
+
+	if (!cpu->since_ns)
+		return; /* since when it has been running is not known */
+	r->start_ns = cpu->since_ns;
+	r->end_ns = now;
+	is_rt = r->tid && (task->prio < PRIO_RT_END || cpu->is_rt);
+	r->cause = !r->tid ? SCHED_CAUSE_IDLE_CPU : is_rt ? SCHED_CAUSE_RT : SCHED_CAUSE_FAIR;
+	if (is_rt)
+		cpu__add_stretch(cpu, cpu->since_ns, now);
+	cpu->runs_cnt++;
+	if (last && cpu->runs_cnt - last < RUNS_JUDGED) {
 		BOUND(last, RUNS - 1);
-		cpu->runs[last].next_nr = nr;
+		cpu->runs[last].next_nr = cpu->runs_cnt;
 	}
-	if (t || !task->pid)
-		*last_nr = nr;
 }
 
 /*
@@ -285,7 +308,7 @@ static __always_inline void cpu__judge(struct sched_cpu *cpu, u64 from, u64 now,
 	__builtin_memset(v, 0, sizeof(*v));
 	v->from_ns = from;
 	v->cgroup = cgroup;
-	for (i = 0; i < RUNS; i++)
+	for (i = 0; i < RUNS_JUDGED; i++)
 		if (sched_judge_run(i))
 			break;
 	if (now - from > v->seen_ns)

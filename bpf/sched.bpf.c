@@ -217,7 +217,7 @@ static __always_inline void meet_running(struct sched_task *t, struct task_struc
 	expect_wake_up(t);
 }
 
-/* Its name has changed, or its run began before the window. */
+/* Its run began before the window, or without memory for its state. */
 static __always_inline struct sched_task *refresh_run(struct sched_cpu *cpu,
 						      struct task_struct *prev)
 {
@@ -233,13 +233,6 @@ static __always_inline struct sched_task *refresh_run(struct sched_cpu *cpu,
 	return t;
 }
 
-static __always_inline bool is_run_of(const struct sched_run *r, struct task_struct *task)
-{
-	const u64 *now = (const u64 *)task->comm, *then = (const u64 *)r->comm;
-
-	return r->has_state && r->tid == (u32)task->pid && now[0] == then[0] && now[1] == then[1];
-}
-
 /* Most tasks leave to sleep, without their stack being taken: what enter() left is right then, and
  * their state need not be looked up. */
 static __always_inline void leave(u64 *ctx, struct sched_cpu *cpu, struct task_struct *prev,
@@ -251,7 +244,7 @@ static __always_inline void leave(u64 *ctx, struct sched_cpu *cpu, struct task_s
 	struct sched_task *t = NULL;
 	u64 throttled = throttled_ns(prev);
 
-	if (!is_run_of(r, prev))
+	if (!r->has_state || r->tid != (u32)prev->pid)
 		t = refresh_run(cpu, prev);
 	q = r->q;
 	cpu__end_run(cpu, prev, now);
@@ -497,13 +490,13 @@ SEC("?tp_btf/sched_switch")
 int sched_switch(u64 *ctx)
 {
 	struct task_struct *prev = (void *)ctx[1], *next = (void *)ctx[2];
-	u32 kind = EVENT_SCHED_WAIT, zero = 0;
-	struct event_counters *counters = bpf_map_lookup_elem(&event_counters, &kind);
+	u32 zero = 0;
 	struct sched_cpu *cpu = bpf_map_lookup_elem(&sched_cpus, &zero);
+	struct event_counters *counters;
 	struct sched_task *t;
 	u64 now;
 
-	if (!counters || !cpu)
+	if (!cpu)
 		return 0;
 	if (!sched_is_open) {
 		if (prev_state(ctx, prev) & TASK_DEAD && (t = task__find(prev)))
@@ -516,6 +509,7 @@ int sched_switch(u64 *ctx)
 		cpu->first_ns = now;
 		cpu->random = bpf_ktime_get_ns() | 1;
 	}
+	counters = &cpu->counts.switches;
 	counters__add(counters, COUNTER_FIRED);
 	if (prev->pid) {
 		leave(ctx, cpu, prev, now);

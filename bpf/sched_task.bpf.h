@@ -16,29 +16,34 @@
 	12 /* ids are counted per CPU: there is no atomic fetch-and-add before 5.12                \
 	    */
 
+/* What every switch touches comes first. */
 struct sched_task {
 	u64 run_delay;    /* sched_info.run_delay just behind its last switch-in */
-	u64 met_delay;    /* sched_info.run_delay when the window began */
+	u64 stack_id;     /* taken at its last switch-out */
 	u64 out_ns;       /* began a wait that run_delay will not count; else 0 */
 	u64 throttled_ns; /* of its queue, at its last switch-out */
-	u64 nvcsw;        /* at its last switch-out */
-	u64 cgroup;       /* address, and */
-	u64 cgroup_id;    /* what it is called */
-	u64 filtered;     /* address of the cgroup that 'is_inside' is about */
-	u64 stack_id;     /* taken at its last switch-out */
-	u64 start_ns, process_start_ns;
-	struct sched_sums sums;
-	u32 q;         /* its stacks are taken with probability q / 2^32, */
-	u32 sampled_q; /* and the one of its current wait was with this */
-	u32 mean_ns;   /* of its recent waits */
-	u32 name;      /* id of comm */
-	u32 run_nr;    /* its last run on run_cpu */
+	u64 nvcsw;        /* at its last switch-in */
+	u64 group;        /* address of what 'cgroup' follows from */
+	u8 origin;        /* of its current wait */
+	u8 is_known;      /* run_delay is set */
+	u8 is_met;        /* met_delay is set */
+	u8 is_inside;     /* of the TARGET's cgroup */
+	u32 q;            /* its stacks are taken with probability q / 2^32, */
+	u32 sampled_q;    /* and the one of its current wait was with this */
+	u32 mean_ns;      /* of its recent waits */
+	char comm[TASK_COMM_BYTES];
+	u32 name;   /* id of comm */
+	u32 run_nr; /* its last run on run_cpu */
 	u32 run_cpu;
-	u8 origin;    /* of its current wait */
-	u8 is_known;  /* run_delay is set */
-	u8 is_inside; /* of the TARGET's cgroup */
-	u8 is_met;    /* met_delay is set */
-	char comm[TASK_COMM_BYTES], leader_comm[TASK_COMM_BYTES];
+	u32 padding;
+	u64 cgroup; /* address, and */
+	u64 cgroup_id;
+	struct sched_sums sums;
+
+	u64 start_ns, process_start_ns;
+	u64 met_delay; /* sched_info.run_delay when the window began */
+	u64 filtered;  /* address of the cgroup that 'is_inside' is about */
+	char leader_comm[TASK_COMM_BYTES];
 };
 
 struct {
@@ -112,21 +117,17 @@ static __always_inline void task__forget(struct task_struct *task)
 	bpf_map_delete_elem(&sched_tasks_hash, &tid);
 }
 
-/* The cgroup whose CPU time the task uses, by address; an autogroup's (none) counts as 0. */
-static __always_inline struct cgroup *task__cgroup(struct task_struct *task)
-{
-	if (sched_cgroup_v1)
-		return task->sched_task_group->css.cgroup;
-	return task->cgroups->dfl_cgrp;
-}
-
-/* Two loads at each switch; the id only when it changes. */
+/* The cgroup whose CPU time the task uses; an autogroup's (none) counts as the root. It follows
+ * from a pointer of the task, which is all that is read at most switches. */
 static __always_inline void task__update_cgroup(struct sched_task *t, struct task_struct *task)
 {
-	struct cgroup *cgroup = task__cgroup(task);
+	u64 group = sched_cgroup_v1 ? (u64)task->sched_task_group : (u64)task->cgroups;
+	struct cgroup *cgroup;
 
-	if (t->cgroup_id && t->cgroup == (u64)cgroup)
+	if (t->group == group)
 		return;
+	t->group = group;
+	cgroup = sched_cgroup_v1 ? task->sched_task_group->css.cgroup : task->cgroups->dfl_cgrp;
 	t->cgroup = (u64)cgroup;
 	t->cgroup_id = cgroup ? cgroup->kn->id : SCHED_ROOT_CGROUP;
 }

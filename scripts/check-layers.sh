@@ -28,7 +28,7 @@ declare -Ar MAY_SEE=(
 
 # Header (a regular expression on what stands between <> or "") @ where it may be included.
 readonly HEADER_RULES=(
-	'abi/(event|settings|unwind_.*)\.h @ (bpf|daemon/(collect|session|unwind|parse|worker))/'
+	'abi/(event|unwind_.*)\.h @ (bpf|daemon/(collect|session|unwind|parse|worker))/'
 	'.*\.skel\.h @ daemon/collect/'
 	'(libelf|gelf|nlist|dwarf|lzma|demangle|libiberty)\.h @ daemon/parse/'
 	'(elfutils|libelf|libiberty|libdwarf|lzma|Zydis|Zycore)/.* @ daemon/parse/'

@@ -8,6 +8,7 @@
 #define ABI_EVENT_H
 
 #include <linux/types.h>
+#include "abi/counters.h"
 #include "abi/sched.h"
 #include "abi/settings.h"
 #include "abi/unwind_table.h"
@@ -21,28 +22,7 @@ enum event_kind {
 	EVENT_SCHED_THREAD = 6,     /* the sums of a thread that ended; not accounted */
 };
 
-/*
- * What became of each time a probe fired. fired = filtered + idle + submitted + Σ dropped (sched: +
- * unsampled + unaccounted), exactly, once the programs are detached. One struct event_counters per
- * kind and CPU (map event_counters, key = event_kind).
- */
-enum event_counter {
-	COUNTER_FIRED = 0,
-	COUNTER_FILTERED = 1, /* not of the TARGET */
-	COUNTER_IDLE = 2,     /* the idle task ran */
-	COUNTER_SUBMITTED = 3,
-	COUNTER_DROPPED_RING_FULL = 4,
-	COUNTER_DROPPED_SCRATCH_BUSY = 5,
-	COUNTER_UNSAMPLED = 6,   /* sched: a wait that is in the sums, without a stack */
-	COUNTER_UNACCOUNTED = 7, /* sched: switched in without a wait that run_delay counts */
-	COUNTER_CNT = 8,
-};
-
 #define EVENT_KINDS 8 /* entries of map event_counters */
-
-struct event_counters {
-	__u64 value[COUNTER_CNT];
-};
 
 /* Value of map filter_tgids, key: tgid. */
 struct filter_tgid {

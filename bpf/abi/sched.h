@@ -11,6 +11,7 @@
 #define ABI_SCHED_H
 
 #include <linux/types.h>
+#include "abi/counters.h"
 #include "abi/latency_bounds.h"
 #include "abi/settings.h"
 
@@ -156,6 +157,7 @@ struct sched_observations {
 
 /* What one CPU has counted: the first part of the values of map sched_cpus. */
 struct sched_counts {
+	struct event_counters switches; /* instead of those of EVENT_SCHED_WAIT */
 	struct sched_observations observed;
 	__u64 cause_ns[SCHED_REASONS][SCHED_CAUSES + 1];
 	__u64 cause_waits[SCHED_CAUSES + 1];

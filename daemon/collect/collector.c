@@ -370,7 +370,8 @@ int collector__counters(struct collector *c, const struct probe *probe, struct p
 		.stacks_consumed = a->stacks_consumed,
 		.stacks_bad_records = a->stacks_bad_records,
 	};
-	err = sum_counters(c, probe->ops->counted_kind, &ret->kernel);
+	err = probe->ops->counters ? probe->ops->counters(a->state, &ret->kernel)
+				   : sum_counters(c, probe->ops->counted_kind, &ret->kernel);
 	if (!err && probe->ops->stacks_kind)
 		err = sum_counters(c, probe->ops->stacks_kind, &ret->stacks);
 	return err;

@@ -43,6 +43,9 @@ struct probe_ops {
 	void (*free)(void *state);            /* NULL is fine */
 	int (*add_cpu)(void *state, int cpu); /* NULL: it has nothing per CPU; as the next */
 	void (*remove_cpu)(void *state, int cpu);
+	/* What its programs count elsewhere than in map event_counters; NULL: nothing. 0 or -errno.
+	 */
+	int (*counters)(void *state, struct event_counters *ret);
 	/* Fills *ret from a record of this kind: 0, DECODE_KEPT, or -EBADMSG if it contradicts
 	 * itself. */
 	int (*decode)(void *state, const void *record, size_t size, struct sample *ret);

@@ -227,6 +227,12 @@ static int decode(void *state, const void *record, size_t size, struct sample *r
 	return -EBADMSG;
 }
 
+static int counters(void *state, struct event_counters *ret)
+{
+	*ret = (struct event_counters){ 0 };
+	return state ? sched_state__read_switches(state, ret) : 0;
+}
+
 static const struct probe_ops sched_ops = {
 	.counted_kind = EVENT_SCHED_WAIT,
 	.stacks_kind = EVENT_SCHED_STACK,
@@ -239,6 +245,7 @@ static const struct probe_ops sched_ops = {
 	.attach = attach,
 	.detach = detach,
 	.free = free_state,
+	.counters = counters,
 	.decode = decode,
 };
 

@@ -212,25 +212,53 @@ static int read_matrix(struct sched_state *s, struct sched_snapshot *ret)
 	return 0;
 }
 
+/* Values of the only entry of the per-CPU map; each begins with struct sched_counts. */
+static int read_per_cpu(struct sched_state *s, char **ret, size_t *ret_cnt)
+{
+	const size_t value_bytes = bpf_map__value_size(s->skel->maps.sched_cpus);
+	int cpus_cnt = libbpf_num_possible_cpus();
+	const uint32_t zero = 0;
+
+	if (cpus_cnt < 0)
+		return cpus_cnt;
+	*ret_cnt = (size_t)cpus_cnt;
+	*ret = calloc(*ret_cnt, value_bytes);
+	if (!*ret)
+		return -ENOMEM;
+	return bpf_map__lookup_elem(s->skel->maps.sched_cpus, &zero, sizeof(zero), *ret,
+				    *ret_cnt * value_bytes, 0);
+}
+
+int sched_state__read_switches(struct sched_state *s, struct event_counters *ret)
+{
+	const size_t value_bytes = bpf_map__value_size(s->skel->maps.sched_cpus);
+	_cleanup_free_ char *values = NULL;
+	size_t cpus_cnt, cpu, i;
+	int err = read_per_cpu(s, &values, &cpus_cnt);
+
+	for (cpu = 0; !err && cpu < cpus_cnt; cpu++) {
+		const struct sched_counts *c = (void *)(values + cpu * value_bytes);
+
+		for (i = 0; i < COUNTER_CNT; i++)
+			ret->value[i] += c->switches.value[i];
+	}
+	return err;
+}
+
 /* What every CPU has counted by itself. */
 static int read_counts(struct sched_state *s, struct sched_snapshot *ret)
 {
 	const size_t value_bytes = bpf_map__value_size(s->skel->maps.sched_cpus);
-	int cpus_cnt = libbpf_num_possible_cpus(), cpu, err;
 	_cleanup_free_ char *values = NULL;
-	const uint32_t zero = 0;
+	size_t cpus_cnt, cpu, i;
+	int err = read_per_cpu(s, &values, &cpus_cnt);
 
-	values = cpus_cnt > 0 ? calloc((size_t)cpus_cnt, value_bytes) : NULL;
-	if (!values)
-		return -ENOMEM;
-	err = bpf_map__lookup_elem(s->skel->maps.sched_cpus, &zero, sizeof(zero), values,
-				   (size_t)cpus_cnt * value_bytes, 0);
 	for (cpu = 0; !err && cpu < cpus_cnt; cpu++) {
-		const struct sched_counts *c = (void *)(values + (size_t)cpu * value_bytes);
+		const struct sched_counts *c = (void *)(values + cpu * value_bytes);
 
 		add_counts(&ret->totals, c);
 		err = add_worst(ret, c->worst, s->worst_cnt);
-		for (size_t i = 0; !err && i < SCHED_CACHED_CELLS; i++)
+		for (i = 0; !err && i < SCHED_CACHED_CELLS; i++)
 			err = add_cell(ret, &c->cached[i].pair, &c->cached[i].cell);
 	}
 	return err;

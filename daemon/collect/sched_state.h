@@ -30,6 +30,9 @@ struct sched_state {
 /* Reads the threads that are alive through the iterator program. 0 or -errno. */
 int sched_state__read_alive(struct sched_state *s, struct sched_threads *ret);
 
+/* The counters of switches, of all CPUs. 0 or -errno. */
+int sched_state__read_switches(struct sched_state *s, struct event_counters *ret);
+
 /* One record into the list; full or without memory, it is left out. */
 void sched_threads__add(struct sched_threads *t, const struct sched_thread_event *ev);
 

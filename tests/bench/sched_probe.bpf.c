@@ -10,6 +10,8 @@
 #include <bpf/bpf_tracing.h>
 #include "sched_probe.h"
 
+#define TASK_DEAD 0x80 /* include/linux/sched.h */
+
 struct sched_info___probe {
 	unsigned long pcount;
 	unsigned long long run_delay;
@@ -135,13 +137,16 @@ int runqlat_switch(__u64 *ctx)
 	return 0;
 }
 
-/* When nothing refers to a task any more its account is final. */
-SEC("?tp_btf/sched_process_free")
-int task_freed(__u64 *ctx)
+/* A task that leaves its CPU dead never waits again: its account is final. */
+SEC("?tp_btf/sched_switch")
+int last_switch(__u64 *ctx)
 {
-	struct task_struct___probe *task = (void *)ctx[0];
-	struct probe_ended *e = bpf_ringbuf_reserve(&probe_ended, sizeof(*e), 0);
+	struct task_struct___probe *task = (void *)ctx[1];
+	struct probe_ended *e;
 
+	if (!(state_of(task) & TASK_DEAD))
+		return 0;
+	e = bpf_ringbuf_reserve(&probe_ended, sizeof(*e), 0);
 	if (!e)
 		return 0;
 	e->start_ns = task->start_time;
@@ -150,7 +155,7 @@ int task_freed(__u64 *ctx)
 	e->tid = task->pid;
 	e->tgid = task->tgid;
 	bpf_probe_read_kernel_str(e->comm, sizeof(e->comm), task->comm);
-	bpf_ringbuf_submit(e, 0);
+	bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
 	return 0;
 }
 

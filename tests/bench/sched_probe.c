@@ -5,8 +5,7 @@
  *	sched_probe empty     an empty program on every switch
  *	sched_probe runqlat   runqlat's shape; ends with "waits N"
  *	sched_probe ended     prints "ended TID TGID START_NS RUN_DELAY_NS PCOUNT COMM" of every
- *	                      thread that has ended and that nothing refers to any more
- *	                      (bytes of COMM beyond [A-Za-z0-9._-] as '_')
+ *	                      thread that ends (bytes of COMM beyond [A-Za-z0-9._-] as '_')
  */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -57,8 +56,10 @@ static int wait_for_end(struct ring_buffer *ring)
 	for (;;) {
 		if (poll(&in, 1, ring ? POLL_MS : -1) < 0 && errno != EINTR)
 			return -errno;
-		if (ring)
+		if (ring) {
 			ring_buffer__consume(ring);
+			fflush(stdout);
+		}
 		if (in.revents && read(STDIN_FILENO, &byte, 1) <= 0)
 			return 0;
 	}
@@ -91,7 +92,7 @@ static struct sched_probe *attach(const char *prefix)
 
 static int observe(const char *what)
 {
-	const char *prefix = strcmp(what, "ended") ? what : "task_freed";
+	const char *prefix = strcmp(what, "ended") ? what : "last_switch";
 	struct sched_probe *skel = attach(prefix);
 	struct ring_buffer *ring = NULL;
 

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,31 +137,44 @@ class Scheduled(Started):
 
 
 class Ended:
-    """The kernel's final account of threads that end meanwhile, by (tid, tgid)."""
+    """The kernel's final account of threads that end meanwhile: {tid: (run_delay_ns, comm)}."""
 
     def __init__(self):
         if not PROBE.exists():
             pytest.skip("sched_probe was not built: make check-integration builds it")
+        self.rows = {}
         self.popen = subprocess.Popen(
             [PROBE, "ended"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         assert self.popen.stdout.readline() == "ready\n"
+        self.reader = threading.Thread(target=self.read, daemon=True)
+        self.reader.start()
 
-    def stop(self):
-        """{tid: (run_delay_ns, comm)}"""
-        time.sleep(0.3)  # the kernel frees what nothing refers to when it comes to it
-        out, _ = self.popen.communicate(timeout=30)
-        assert self.popen.returncode == 0
-        rows = [line.split() for line in out.splitlines()]
-        return {int(row[1]): (int(row[4]), row[6]) for row in rows if row[0] == "ended"}
+    def read(self):
+        for line in self.popen.stdout:
+            words = line.split()
+            if words[0] == "ended":
+                self.rows[int(words[1])] = (int(words[4]), words[6])
+
+    def wait_for(self, tids):
+        wait_until(lambda: tids <= self.rows.keys(), 20, "accounts of threads that ended")
+        return {tid: self.rows[tid] for tid in tids}
+
+    def wait_for_comm(self, prefix, count):
+        def tids():
+            return {tid for tid, (_, comm) in self.rows.copy().items() if comm.startswith(prefix)}
+
+        wait_until(lambda: len(tids()) >= count, 20, f"accounts of {count} threads of {prefix}")
+        return {tid: self.rows[tid] for tid in tids()}
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        if self.popen.returncode is None:
-            self.popen.kill()
-            self.popen.communicate()
+        self.popen.stdin.close()
+        self.reader.join(10)
+        self.popen.kill()
+        self.popen.wait()
 
 
 # --- reports --------------------------------------------------------------------------------------

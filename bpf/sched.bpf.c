@@ -369,8 +369,14 @@ static __always_inline void judge(struct sched_cpu *cpu, struct task_struct *nex
 				  struct sched_task *t, u64 now, u64 from, u64 earlier_ns)
 {
 	u64 wait_ns = cpu->wait.wait_ns, cgroup = t ? t->cgroup : 0;
-	u64 throttled = throttled_ns(next);
+	u64 throttled;
 
+	if (!wait_ns) { /* woken and switched to at once: there is nothing to blame anybody for */
+		cpu->wait.cause = SCHED_CAUSE_UNKNOWN;
+		cpu->wait.culprit_nr = 0;
+		return;
+	}
+	throttled = throttled_ns(next);
 	if (!earlier_ns && !throttled && cpu__judge_at_once(cpu, from, cgroup))
 		return;
 	cpu__judge(cpu, from, now, cgroup);
@@ -457,7 +463,7 @@ static __always_inline void count_wait(struct sched_cpu *cpu, struct event_count
 	w->origin = t ? t->origin : SCHED_ORIGIN_WOKEN;
 	split(cpu, &cpu->counts, from, earlier_ns);
 	judge(cpu, next, t, now, from, earlier_ns);
-	sched_count_wait(0);
+	count__wait(cpu);
 	if (w->wait_ns > cpu->worst_ns && sched_worst_cnt)
 		count__worst(cpu, next);
 	if (!t) {

@@ -49,8 +49,9 @@ static __always_inline struct sched_run *culprit_of(struct sched_cpu *cpu)
 	return &cpu->runs[idx];
 }
 
-/* Shared: somebody may do the same on another CPU. The maximum may lose against one that is as good
- * as simultaneous; user space holds it against the highest slot. */
+/* What is counted follows from the slots. Shared: somebody may do the same on another CPU. The
+ * maximum may lose against one that is as good as simultaneous; user space holds it against the
+ * highest slot. */
 static __always_inline void observe(struct sched_histogram *h, u64 ns, u32 slot, bool is_shared)
 {
 	u64 idx = slot;
@@ -61,11 +62,9 @@ static __always_inline void observe(struct sched_histogram *h, u64 ns, u32 slot,
 	if (idx >= LATENCY_SLOTS)
 		return;
 	if (is_shared) {
-		__sync_fetch_and_add(&h->cnt, 1);
 		__sync_fetch_and_add(&h->sum_ns, ns);
 		__sync_fetch_and_add(&h->slots[idx], 1);
 	} else {
-		h->cnt++;
 		h->sum_ns += ns;
 		h->slots[idx]++;
 	}
@@ -76,7 +75,8 @@ static __always_inline void observe(struct sched_histogram *h, u64 ns, u32 slot,
 static __always_inline void count__observe(struct sched_observations *o, const struct sched_wait *w,
 					   bool is_shared)
 {
-	u32 slot = sched_slot(w->wait_ns);
+	/* Woken and switched to at once is the most frequent wait of all. */
+	u32 slot = w->wait_ns <= 1 ? 0 : sched_slot(w->wait_ns);
 
 	if (w->origin == SCHED_ORIGIN_PREEMPTED) {
 		observe(&o->histograms[SCHED_OBSERVED_PREEMPTED], w->wait_ns, slot, is_shared);
@@ -95,16 +95,16 @@ static __always_inline void count__observe(struct sched_observations *o, const s
 
 static __always_inline void count__cause(struct sched_counts *counts, const struct sched_wait *w)
 {
-	u64 cause = w->cause;
+	u64 cause = w->cause, origin = w->origin;
+	struct sched_cause_counts *c;
 
 	BOUND(cause, SCHED_PARTS - 1);
-	counts->cause_waits[cause]++;
-	if (w->origin == SCHED_ORIGIN_PREEMPTED) {
-		counts->cause_ns[SCHED_PREEMPTED][cause] += w->wait_ns;
-		return;
-	}
-	counts->cause_ns[SCHED_DELAYED][cause] += w->reason_ns[SCHED_DELAYED];
-	counts->cause_ns[SCHED_RUNNABLE][cause] += w->reason_ns[SCHED_RUNNABLE];
+	BOUND(origin, SCHED_ORIGINS - 1);
+	c = &counts->causes[origin][cause];
+	c->waits++;
+	c->ns += w->wait_ns;
+	if (w->reason_ns[SCHED_DELAYED])
+		c->delayed_ns += w->reason_ns[SCHED_DELAYED];
 }
 
 /* Moves a cell from the CPU's cache to the matrix. The cell {0, 0} is "other"; user space has made
@@ -175,29 +175,37 @@ static __always_inline void count__matrix(struct sched_cpu *cpu)
 	c->cell.waits++;
 }
 
-static __always_inline void count__group(struct sched_counts *counts, const struct sched_wait *w)
+/* In the group of --by. */
+__noinline int sched_count_group(u32 zero)
 {
-	u64 key = sched_by == SCHED_BY_CGROUP ? w->cgroup_id
-		  : sched_by == SCHED_BY_COMM ? w->name
-		  : sched_by == SCHED_BY_PID  ? w->tgid
-					      : bpf_get_smp_processor_id();
-	struct sched_observations *g = bpf_map_lookup_elem(&sched_groups, &key), *none;
-	u32 zero = 0;
+	struct sched_cpu *cpu = bpf_map_lookup_elem(&sched_cpus, &zero);
+	struct sched_observations *g, *none;
+	const struct sched_wait *w;
+	u64 key;
 
+	if (!cpu)
+		return 0;
+	w = &cpu->wait;
+	key = sched_by == SCHED_BY_CGROUP ? w->cgroup_id
+	      : sched_by == SCHED_BY_COMM ? w->name
+	      : sched_by == SCHED_BY_PID  ? w->tgid
+					  : bpf_get_smp_processor_id();
+	g = bpf_map_lookup_elem(&sched_groups, &key);
 	if (!g) {
 		none = bpf_map_lookup_elem(&sched_no_group, &zero);
 		if (!none)
-			return;
+			return 0;
 		bpf_map_update_elem(&sched_groups, &key, none, BPF_NOEXIST);
 		g = bpf_map_lookup_elem(&sched_groups, &key);
 	}
 	if (!g) {
-		counts->notes[SCHED_NOTE_GROUPS_FULL]++;
+		cpu->counts.notes[SCHED_NOTE_GROUPS_FULL]++;
 		key = SCHED_OTHER_KEY; /* made by user space */
 		g = bpf_map_lookup_elem(&sched_groups, &key);
 	}
 	if (g)
 		count__observe(g, w, true);
+	return 0;
 }
 
 /* Takes the place of the least of those kept; rare once the list has filled. */
@@ -239,19 +247,14 @@ static __always_inline void count__worst(struct sched_cpu *cpu, struct task_stru
 	cpu->worst_idx = least;
 }
 
-/* Counts cpu->wait. A global function, as the others that are: verified once. */
-__noinline int sched_count_wait(u32 zero)
+/* Counts cpu->wait. */
+static __always_inline void count__wait(struct sched_cpu *cpu)
 {
-	struct sched_cpu *cpu = bpf_map_lookup_elem(&sched_cpus, &zero);
-
-	if (!cpu)
-		return 0;
 	count__observe(&cpu->counts.observed, &cpu->wait, false);
 	count__cause(&cpu->counts, &cpu->wait);
 	count__matrix(cpu);
 	if (sched_by)
-		count__group(&cpu->counts, &cpu->wait);
-	return 0;
+		sched_count_group(0);
 }
 
 #endif

@@ -67,8 +67,6 @@ static inline __attribute__((always_inline)) __u32 latency__slot(__u64 ns)
 	__u32 slot, octave = 0, step;
 	__u64 v = ns;
 
-	if (ns <= 1)
-		return 0; /* woken, and switched to at once: the most frequent of all */
 	if (ns > latency_bounds_ns[LATENCY_BOUNDS - 1])
 		return LATENCY_BOUNDS;
 	for (step = 32; step; step >>= 1) {

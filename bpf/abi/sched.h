@@ -155,12 +155,19 @@ struct sched_observations {
 	struct sched_histogram histograms[SCHED_OBSERVED];
 };
 
+/* Of waits of one origin and cause. */
+struct sched_cause_counts {
+	__u64 waits;
+	__u64 ns;         /* whole waits */
+	__u64 delayed_ns; /* of them */
+	__u64 padding;
+};
+
 /* What one CPU has counted: the first part of the values of map sched_cpus. */
 struct sched_counts {
 	struct event_counters switches; /* instead of those of EVENT_SCHED_WAIT */
 	struct sched_observations observed;
-	__u64 cause_ns[SCHED_REASONS][SCHED_CAUSES + 1];
-	__u64 cause_waits[SCHED_CAUSES + 1];
+	struct sched_cause_counts causes[SCHED_ORIGINS][SCHED_CAUSES + 1];
 	__u64 unknown_ns;
 	__u64 unknown_waits;
 	__u64 unaccounted_ns;

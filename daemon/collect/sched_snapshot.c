@@ -93,12 +93,13 @@ static void add_histogram(struct sched_histogram *into, const struct sched_histo
 {
 	size_t i;
 
-	into->cnt += from->cnt;
 	into->sum_ns += from->sum_ns;
 	if (from->max_ns > into->max_ns)
 		into->max_ns = from->max_ns;
-	for (i = 0; i < LATENCY_SLOTS; i++)
+	for (i = 0; i < LATENCY_SLOTS; i++) {
 		into->slots[i] += from->slots[i];
+		into->cnt += from->slots[i];
+	}
 }
 
 /* What is counted together is told apart: see enum sched_observed. */
@@ -117,13 +118,18 @@ static void add_observations(struct sched_histogram *into, const struct sched_ob
 
 static void add_counts(struct sched_totals *into, const struct sched_counts *from)
 {
-	size_t r, i;
+	size_t i;
 
 	add_observations(into->histograms, &from->observed);
 	for (i = 0; i < SCHED_CAUSES; i++) {
-		into->cause_waits[i] += from->cause_waits[i];
-		for (r = 0; r < SCHED_REASONS; r++)
-			into->cause_ns[r][i] += from->cause_ns[r][i];
+		const struct sched_cause_counts *preempted, *woken;
+
+		preempted = &from->causes[SCHED_ORIGIN_PREEMPTED][i];
+		woken = &from->causes[SCHED_ORIGIN_WOKEN][i];
+		into->cause_waits[i] += preempted->waits + woken->waits;
+		into->cause_ns[SCHED_PREEMPTED][i] += preempted->ns;
+		into->cause_ns[SCHED_DELAYED][i] += woken->delayed_ns;
+		into->cause_ns[SCHED_RUNNABLE][i] += woken->ns - woken->delayed_ns;
 	}
 	into->unknown_ns += from->unknown_ns;
 	into->unknown_waits += from->unknown_waits;

@@ -352,6 +352,7 @@ static void *named_main(void *arg)
 
 	snprintf(name, sizeof(name), "name%d", (int)(intptr_t)arg);
 	prctl(PR_SET_NAME, name);
+	usleep(1); /* and wait once under it */
 	return NULL;
 }
 

@@ -190,10 +190,12 @@ static __always_inline void describe_thread(struct sched_thread_event *ev,
 	ev->sums = t->sums;
 }
 
-static __noinline void send_thread(struct sched_counts *counts, struct task_struct *task,
+static __noinline void send_thread(struct sched_cpu *cpu, struct task_struct *task,
 				   struct sched_task *t)
 {
 	struct sched_thread_event *ev;
+
+	task__update_name(t, task, &cpu->next_name, cpu->counts.notes);
 
 	if (has_waited(t)) {
 		ev = bpf_ringbuf_reserve(&samples, sizeof(*ev), 0);
@@ -201,7 +203,7 @@ static __noinline void send_thread(struct sched_counts *counts, struct task_stru
 			describe_thread(ev, t, task->tgid, task->pid);
 			bpf_ringbuf_submit(ev, BPF_RB_NO_WAKEUP);
 		} else {
-			counts->notes[SCHED_NOTE_THREADS_LOST]++;
+			cpu->counts.notes[SCHED_NOTE_THREADS_LOST]++;
 		}
 	}
 	task__forget(task);
@@ -256,7 +258,7 @@ static __always_inline void leave(u64 *ctx, struct sched_cpu *cpu, struct task_s
 	if (!t)
 		return;
 	if (state & TASK_DEAD) {
-		send_thread(&cpu->counts, prev, t);
+		send_thread(cpu, prev, t);
 		return;
 	}
 	t->origin = origin_of(prev, t, preempt, state);
@@ -506,7 +508,7 @@ int sched_switch(u64 *ctx)
 		return 0;
 	if (!sched_is_open) {
 		if (prev_state(ctx, prev) & TASK_DEAD && (t = task__find(prev)))
-			send_thread(&cpu->counts, prev, t);
+			send_thread(cpu, prev, t);
 		return 0;
 	}
 	/* The clock sched_info goes by; every task has the fair queue of the CPU it is on. */

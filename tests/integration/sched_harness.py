@@ -223,6 +223,13 @@ def check_report(report):
     assert counts["latency"] == totals["waits"]
     assert counts["preempted"] + counts["runnable"] == totals["waits"], "one of both"
     assert counts["delayed"] <= counts["runnable"]
+    for group in data.get("groups", {}).get("values", []):
+        for name, histogram in group["histograms"].items():
+            check_histogram(f"{group['name']} {name}", histogram)
+    for name, histogram in histograms.items() if "groups" in data else ():
+        for key in ("cnt", "sum_ns"):
+            parts = [g["histograms"][name][key] for g in data["groups"]["values"]]
+            assert sum(parts) == histogram[key], f"{name}: groups {parts}, all {histogram[key]}"
     check_causes(data["causes"], totals)
     check_matrix(data["matrix"], totals)
     check_worst(data)

@@ -191,6 +191,10 @@ def check_sched(judge, results, name):
     judge.expect(set(ours) <= set(kernel), run, f"threads of others: {set(ours) - set(kernel)}")
     latency = data["totals"]["latency_ns"]
     judge.expect(latency == sum(kernel.values()), run, f"total {latency}, {sum(kernel.values())}")
+    for group in ("preempted", "delayed", "runnable", "latency"):
+        parts = [g["histograms"][group]["sum_ns"] for g in data.get("groups", {}).get("values", [])]
+        judge.expect(not parts or sum(parts) == data["totals"][f"{group}_ns"], run,
+                     f"{group} of groups: {parts}")
     judge.expect(latency > 1e9, run, f"threads waited {latency} ns, more than a second expected")
     return latency
 

@@ -71,11 +71,11 @@ accounts()
 	done
 }
 
-# sched NAME MODE [COMMAND…]: waits of a load, which the command disturbs.
+# sched NAME MODE OPTION [COMMAND…]: waits of a load, which the command disturbs.
 sched()
 {
-	local name=$1 mode=$2 load profiler status=0
-	shift 2
+	local name=$1 mode=$2 option=$3 load profiler status=0
+	shift 3
 	echo "== $(cut -d ' ' -f 1 /proc/uptime) $name: $mode"
 	rm -f line
 	mkfifo line
@@ -85,8 +85,8 @@ sched()
 	wait_for "$name.said" '^ready' "$load"
 	usleep 300000
 	accounts "$load" > "$name.before"
-	LD_PRELOAD=/lib/insn_count.so cprofd -p "$load" --sched 0 -v -o "$name.json" -o "$name.pb.gz" \
-		> "$name.out" 2> "$name.err" 3>&- &
+	LD_PRELOAD=/lib/insn_count.so cprofd -p "$load" --sched 0 "$option" -v \
+		-o "$name.json" -o "$name.pb.gz" > "$name.out" 2> "$name.err" 3>&- &
 	profiler=$!
 	while ! grep -q 'tp_name:.sched_switch' /proc/"$profiler"/fdinfo/*; do
 		kill -0 "$profiler" || break
@@ -122,8 +122,8 @@ kill "$pid"
 
 profile command cprofd --cpu 0 -v -o command.folded -- /workloads/family 2
 
-sched sched waker
-sched sched_moved migrate unplug
+sched sched waker --worst=3
+sched sched_moved migrate --by=cgroup unplug
 
 start syscalls 600
 echo "$pid" > /sys/fs/cgroup/tested/cgroup.procs

@@ -60,7 +60,7 @@ class Load:
             if words[0] == "thread":
                 self.roles[int(words[1])] = words[2]
             elif words[0] == "delayed":
-                self.delayed[int(words[1])] = (int(words[2]), int(words[3]))
+                self.delayed[int(words[1])] = tuple(map(int, words[2:]))
             elif words[0] == "ended":
                 self.ended[int(words[1])] = int(words[2])
             elif words[0] == "yields":
@@ -352,9 +352,12 @@ class Bandwidth:
     def write(self, name, value):
         (self.path / name).write_text(str(value), encoding="ascii")
 
-    def throttled_cnt(self):
+    def throttled_ns(self):
+        """How long its queues had no bandwidth, by the kernel's own account."""
         stat = (self.path / "cpu.stat").read_text(encoding="ascii")
-        return int(re.search(r"^nr_throttled (\d+)", stat, re.M).group(1))
+        if self.is_v1:
+            return int(re.search(r"^throttled_time (\d+)", stat, re.M).group(1))
+        return int(re.search(r"^throttled_usec (\d+)", stat, re.M).group(1)) * 1000
 
 
 def make_bandwidth():

@@ -63,28 +63,29 @@ def test_waker_against_spinners(tmp_path):
 
 def measure_delayed(tmp_path, mode):
     """delayed of a victim is the time that real-time work had the CPU while it waited, by that
-    work's own clock. What others on this host run as real-time tasks comes on top: try again."""
+    work's own clock. Others on this host may run real-time tasks, too, or make timers late, and a
+    kernel may hide tasks, and who comes behind them, from tracing: not the same each time."""
     for _ in range(3):
         report, load = measure(tmp_path, mode, seconds=1.5)
         (victim,) = load.tids("victim")
         expected, waits = load.delayed[victim]
         assert waits >= 10 and expected > waits * 4e6, "the load did as it should"
         delayed = report.sums(load.pid, victim)[1]
-        assert delayed > 0.95 * expected
-        if delayed < 1.05 * expected:
-            return report, load, expected
+        if abs(delayed - expected) < 0.03 * expected:
+            return report, load
     raise AssertionError(f"delayed {delayed}, by the hog's clock {expected}")
 
 
 def test_behind_a_real_time_hog(tmp_path):
-    report, load, expected = measure_delayed(tmp_path, "fifo")
-    (hog,) = load.tids("hog")
-    assert report.waited(load.pid, hog) < 0.1 * expected, "nobody delays it"
+    report, load = measure_delayed(tmp_path, "fifo")
+    (hog,), (victim,) = load.tids("hog"), load.tids("victim")
+    assert report.waited(load.pid, hog) < 0.1 * report.waited(load.pid, victim), "nobody delays it"
     # Who was on the CPU when a burst began was preempted, and by what.
     (spin,) = load.tids("spin")
     assert share(report.sums(load.pid, spin)[0], report.waited(load.pid, spin)) > 0.9
+    # A wait that is longer behind other tasks has another cause: of some waits this is it.
     causes = report.data["causes"]
-    assert causes["preempted"]["rt"] > 0 and causes["delayed"]["rt"] > 0.8 * expected
+    assert causes["preempted"]["rt"] > 0 and causes["delayed"]["rt"] > 0
 
 
 def test_behind_a_boosted_thread(tmp_path):
@@ -95,10 +96,13 @@ def test_behind_a_boosted_thread(tmp_path):
 def test_throttled(tmp_path, bandwidth):
     bandwidth.limit(20000, 100000)
     report, _ = measure(tmp_path, "throttle", seconds=1.5, prepare=lambda l: bandwidth.add(l.pid))
-    assert bandwidth.throttled_cnt() >= 5, "the load did as it should"
+    throttled_ns = bandwidth.throttled_ns()
+    assert throttled_ns > 0.3e9, "the load did as it should"
     latency = report.total("latency")
     assert report.total("preempted") > 0.9 * latency, "throttling is no reason of its own"
-    assert cause_ns(report, "throttle") > 0.5 * latency, report.data["causes"]
+    # Both of them wait meanwhile; what others make longer still may have another cause.
+    caused_ns = cause_ns(report, "throttle")
+    assert 1.5 < caused_ns / throttled_ns < 2.5, (caused_ns, throttled_ns, report.data["causes"])
 
 
 def test_a_million_yields(tmp_path):
@@ -210,8 +214,9 @@ def wait_until_waiting(load):
 
 
 def check_ended(report, truth, record_property):
-    """Threads that were born and ended in the window against the kernel's final account. Short of it
-    is who got no memory for its state, or the CPU from a task that the kernel hides from tracing."""
+    """Threads that were born and ended in the window against the kernel's final account. Short of
+    it is who got no memory for its state, or the CPU from a task that the kernel hides from
+    tracing."""
     ours = {tid: sum(t[f"{r}_ns"] for r in REASONS) for (_, tid), t in report.threads.items()}
     kernel_ns = sum(ns for ns, _ in truth.values())
     off = {tid: ns - ours.get(tid, 0) for tid, (ns, _) in truth.items() if ns != ours.get(tid, 0)}

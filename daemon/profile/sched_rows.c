@@ -6,6 +6,10 @@
  * Scaling is done in integers: a column's weights become numbers of up to 62 bits that keep their
  * ratios, and each row's share of the exact sum is a 128-bit product and quotient. So the shares
  * and what is left over are exact, whatever the sizes, and the same on every machine.
+ *
+ * Memory is bounded: threads that come and go would otherwise fill it in a run without an end. Once
+ * a table is full, what a known (thread, origin) waits with a new stack is kept as one sum, whose
+ * share has no stack; a new (thread, origin) is as one that was never sampled.
  */
 #include "profile/sched_rows.h"
 
@@ -20,7 +24,9 @@
 #define COLUMN_WAITS  0
 #define COLUMNS       (1 + SCHED_REASONS)
 #define WEIGHT_BITS   62
-#define IDS_MAX       (UINT32_MAX - 1)
+#define GROUPS_MAX    (1U << 15)
+#define ENTRIES_MAX   (1U << 16)
+#define BYTES_MAX     (8U << 20)
 /* More than any sampler draws; what is no number at all is taken as 1. */
 #define INVERSE_Q_MAX 4294967296.0
 
@@ -29,6 +35,7 @@ struct group { /* a thread and an origin */
 	enum sched_origin origin;
 	uint32_t first_entry; /* id */
 	uint32_t entries_cnt;
+	double homeless[COLUMNS]; /* of stacks that found no room */
 };
 
 struct entry {
@@ -38,6 +45,12 @@ struct entry {
 	double weights[COLUMNS];
 };
 
+/* An array is full when it holds so many; its table has two slots for each of them then. */
+_Static_assert(GROUPS_MAX *(sizeof(struct group) + 2 * sizeof(struct id_slot)) +
+			       ENTRIES_MAX * (sizeof(struct entry) + 2 * sizeof(struct id_slot)) <=
+		       BYTES_MAX,
+	       "full tables stay below the cap");
+
 struct sched_rows {
 	uint64_t seed;
 	struct group *groups;
@@ -45,6 +58,7 @@ struct sched_rows {
 	struct entry *entries;
 	size_t entries_cnt, entries_cap;
 	struct id_table by_thread, by_stack;
+	uint64_t homeless_cnt;
 };
 
 struct group_key {
@@ -58,7 +72,8 @@ struct entry_key {
 
 /* One row while it is scaled. */
 struct share {
-	const struct entry *entry;
+	uint32_t stack; /* SCHED_ROW_NOT_SAMPLED: of stacks that found no room */
+	const double *weights;
 	uint64_t values[COLUMNS];
 	uint64_t weight, remainder; /* of the column at hand */
 };
@@ -113,12 +128,14 @@ static uint32_t find_group(const struct sched_rows *rows, const struct group_key
 	return id_table__find(&rows->by_thread, hash_group(rows, key), group_equal, rows, key);
 }
 
+/* *ret_id 0: there is no room for another. */
 static int get_group(struct sched_rows *rows, const struct group_key *key, uint32_t *ret_id)
 {
 	uint32_t id = find_group(rows, key);
 
-	if (!id) {
-		if (rows->groups_cnt >= IDS_MAX || id_table__reserve(&rows->by_thread) ||
+	/* A group that can have no entry is not worth its place. */
+	if (!id && rows->groups_cnt < GROUPS_MAX && rows->entries_cnt < ENTRIES_MAX) {
+		if (id_table__reserve(&rows->by_thread) ||
 		    array__reserve(rows->groups, rows->groups_cap, rows->groups_cnt + 1))
 			return -ENOMEM;
 		rows->groups[rows->groups_cnt++] =
@@ -130,6 +147,7 @@ static int get_group(struct sched_rows *rows, const struct group_key *key, uint3
 	return 0;
 }
 
+/* *ret_id 0: there is no room for another. */
 static int get_entry(struct sched_rows *rows, const struct entry_key *key, uint32_t *ret_id)
 {
 	uint32_t hash =
@@ -137,8 +155,8 @@ static int get_entry(struct sched_rows *rows, const struct entry_key *key, uint3
 	uint32_t id = id_table__find(&rows->by_stack, hash, entry_equal, rows, key);
 	struct group *group;
 
-	if (!id) {
-		if (rows->entries_cnt >= IDS_MAX || id_table__reserve(&rows->by_stack) ||
+	if (!id && rows->entries_cnt < ENTRIES_MAX) {
+		if (id_table__reserve(&rows->by_stack) ||
 		    array__reserve(rows->entries, rows->entries_cap, rows->entries_cnt + 1))
 			return -ENOMEM;
 		group = &rows->groups[key->group - 1];
@@ -161,19 +179,29 @@ int sched_rows__add(struct sched_rows *rows, struct sched_row_thread thread,
 	struct group_key group_key = { .thread = thread, .origin = origin };
 	struct entry_key entry_key = { .stack = stack };
 	double weight = inverse_q >= 1 ? fmin(inverse_q, INVERSE_Q_MAX) : 1;
-	struct entry *e;
-	uint32_t id;
+	uint32_t id = 0;
+	double *weights;
 	size_t i;
 	int err;
 
-	err = get_group(rows, &group_key, &entry_key.group) ?: get_entry(rows, &entry_key, &id);
+	err = get_group(rows, &group_key, &entry_key.group);
+	if (!err && entry_key.group)
+		err = get_entry(rows, &entry_key, &id);
 	if (err)
 		return err;
-	e = &rows->entries[id - 1];
-	e->weights[COLUMN_WAITS] += weight;
+	rows->homeless_cnt += !id;
+	if (!entry_key.group)
+		return 0;
+	weights = id ? rows->entries[id - 1].weights : rows->groups[entry_key.group - 1].homeless;
+	weights[COLUMN_WAITS] += weight;
 	for (i = 0; i < SCHED_REASONS; i++)
-		e->weights[1 + i] += weight * (double)reason_ns[i];
+		weights[1 + i] += weight * (double)reason_ns[i];
 	return 0;
+}
+
+uint64_t sched_rows__homeless(const struct sched_rows *rows)
+{
+	return rows->homeless_cnt;
 }
 
 /* What the rows of one origin must add up to: the other origin's columns are 0. */
@@ -198,7 +226,7 @@ static int compare_remainders(const void *pa, const void *pb)
 		return a->remainder < b->remainder ? 1 : -1;
 	if (a->weight != b->weight)
 		return a->weight < b->weight ? 1 : -1;
-	return (a->entry->stack > b->entry->stack) - (a->entry->stack < b->entry->stack);
+	return (a->stack > b->stack) - (a->stack < b->stack);
 }
 
 /* The weights of a column as integers; 0 when there are none. */
@@ -210,13 +238,13 @@ static uint64_t quantize_weights(struct share *shares, size_t cnt, size_t column
 	size_t i;
 
 	for (i = 0; i < cnt; i++)
-		sum += shares[i].entry->weights[column];
+		sum += shares[i].weights[column];
 	if (!(sum > 0))
 		return 0;
 	frexp(sum, &exponent);
 	for (i = 0; i < cnt; i++) {
 		shares[i].weight =
-			(uint64_t)ldexp(shares[i].entry->weights[column], WEIGHT_BITS - exponent);
+			(uint64_t)ldexp(shares[i].weights[column], WEIGHT_BITS - exponent);
 		total += shares[i].weight;
 	}
 	return total;
@@ -266,15 +294,23 @@ static int emit_row(struct sched_row_thread thread, uint32_t stack, const uint64
 	return fn(&row, ctx);
 }
 
+/* The last one is what found no room, with no weight mostly. */
 static struct share *list_shares(const struct sched_rows *rows, const struct group *group)
 {
-	struct share *shares = calloc(group->entries_cnt, sizeof(*shares));
+	struct share *shares = calloc(group->entries_cnt + 1, sizeof(*shares));
 	uint32_t id = group->first_entry;
 	size_t i;
 
 	for (i = 0; shares && i < group->entries_cnt; i++) {
-		shares[i].entry = &rows->entries[id - 1];
-		id = shares[i].entry->next_entry;
+		const struct entry *e = &rows->entries[id - 1];
+
+		shares[i].stack = e->stack;
+		shares[i].weights = e->weights;
+		id = e->next_entry;
+	}
+	if (shares) {
+		shares[i].stack = SCHED_ROW_NOT_SAMPLED;
+		shares[i].weights = group->homeless;
 	}
 	return shares;
 }
@@ -283,26 +319,30 @@ static int compare_stacks(const void *pa, const void *pb)
 {
 	const struct share *a = pa, *b = pb;
 
-	return (a->entry->stack > b->entry->stack) - (a->entry->stack < b->entry->stack);
+	return (a->stack > b->stack) - (a->stack < b->stack);
 }
 
+/* 'exact' becomes what is left for the row without a stack. */
 static int emit_group(const struct sched_rows *rows, const struct group *group,
 		      uint64_t exact[COLUMNS], sched_row_fn fn, void *ctx)
 {
 	_cleanup_free_ struct share *shares = list_shares(rows, group);
-	size_t i;
+	size_t cnt = group->entries_cnt + 1, i;
 	int err;
 
 	if (!shares)
 		return -ENOMEM;
 	for (i = 0; i < COLUMNS; i++)
-		exact[i] = scale_column(shares, group->entries_cnt, i, exact[i]);
-	qsort(shares, group->entries_cnt, sizeof(*shares), compare_stacks);
-	for (i = 0; i < group->entries_cnt; i++) {
-		err = emit_row(group->thread, shares[i].entry->stack, shares[i].values, fn, ctx);
+		exact[i] = scale_column(shares, cnt, i, exact[i]);
+	qsort(shares, cnt, sizeof(*shares), compare_stacks);
+	for (i = 0; i + 1 < cnt; i++) {
+		err = emit_row(group->thread, shares[i].stack, shares[i].values, fn, ctx);
 		if (err)
 			return err;
 	}
+	/* The order of stacks has it last again. */
+	for (i = 0; i < COLUMNS; i++)
+		exact[i] += shares[cnt - 1].values[i];
 	return 0;
 }
 

@@ -27,11 +27,15 @@ struct sched_rows *sched_rows__new(void); /* NULL: out of memory */
 void sched_rows__free(struct sched_rows *rows);
 DEFINE_CLEANUP(struct sched_rows *, sched_rows__free);
 
-/* One sampled wait. 'stack' is whatever the caller calls that stack; 'inverse_q' >= 1. 0 or
- * -ENOMEM. */
+/* One sampled wait. 'stack' is whatever the caller calls that stack, but SCHED_ROW_NOT_SAMPLED;
+ * 'inverse_q' >= 1. 0 or -ENOMEM; beyond what is kept (8 MiB) waits of new stacks are counted as
+ * not sampled, which is no error. */
 int sched_rows__add(struct sched_rows *rows, struct sched_row_thread thread,
 		    enum sched_origin origin, uint32_t stack, double inverse_q,
 		    const uint64_t reason_ns[SCHED_REASONS]);
+
+/* Waits that were added beyond that. */
+uint64_t sched_rows__homeless(const struct sched_rows *rows);
 
 struct sched_row {
 	struct sched_row_thread thread;

@@ -296,6 +296,11 @@ uint64_t sched_run__ids_unknown(const struct sched_run *r)
 	return r->ids_unknown;
 }
 
+uint64_t sched_run__waits_homeless(const struct sched_run *r)
+{
+	return sched_rows__homeless(r->rows);
+}
+
 uint64_t sched_run__trace_dropped(const struct sched_run *r)
 {
 	return r->trace.rows_dropped;

@@ -48,8 +48,10 @@ struct sched_finish {
  */
 int sched_run__finish(struct sched_run *r, struct kind_run *run, const struct sched_finish *f);
 
-/* Waits whose stack was not known by its id; lines that the trace had no room for. */
+/* Waits whose stack was not known by its id, sampled waits and lines of the trace that there was no
+ * room for. */
 uint64_t sched_run__ids_unknown(const struct sched_run *r);
+uint64_t sched_run__waits_homeless(const struct sched_run *r);
 uint64_t sched_run__trace_dropped(const struct sched_run *r);
 
 #endif

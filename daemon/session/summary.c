@@ -160,14 +160,20 @@ static void print_samples(const struct options *opts, const struct kind_run *run
 		 a->idle, accounting__dropped_total(a));
 }
 
-static void print_waits(const struct kind_run *run, uint64_t duration_ns, size_t cpus_cnt)
+static void print_waits(const struct kind_run *run, uint64_t duration_ns, size_t cpus_cnt,
+			bool verbose)
 {
+	uint64_t homeless = sched_run__waits_homeless(run->sched);
 	const struct accounting *a = &run->account;
 
 	print_sched_drops(run);
 	log_info("%s: %.2f s on %zu CPUs: %" PRIu64 " waits, %" PRIu64 " sampled, %" PRIu64 " lost",
 		 run->probe->name, SECONDS(duration_ns), cpus_cnt, a->waits, a->aggregated,
 		 accounting__dropped_total(a) + accounting__stacks_dropped(a));
+	if (verbose && homeless)
+		log_info("%s: the stacks of %" PRIu64 " sampled waits are not kept: there were too "
+			 "many threads and stacks; their share is [not sampled]",
+			 run->probe->name, homeless);
 }
 
 void summary__print_totals(const struct options *opts, const struct kind_run *run,
@@ -181,7 +187,7 @@ void summary__print_totals(const struct options *opts, const struct kind_run *ru
 		log_err("%s: accounts do not balance: %s is off by %" PRId64 "; please report this",
 			run->probe->name, identity, imbalance);
 	if (run->sched)
-		print_waits(run, duration_ns, cpus_cnt);
+		print_waits(run, duration_ns, cpus_cnt, opts->verbose);
 	else
 		print_samples(opts, run, duration_ns, cpus_cnt);
 	print_completeness(run, opts->verbose);

@@ -377,6 +377,61 @@ static void test_many_threads(void **state)
 	assert_true(clock__mono_ns() - began_ns < 20 * NSEC_PER_SEC);
 }
 
+/* Thread after thread, each with a stack of its own, until nothing is kept any more. */
+static void fill(struct sched_rows *rows)
+{
+	pid_t tid;
+
+	for (tid = 1000; tid < 301000; tid++)
+		add_preempted(rows, tid, (uint32_t)tid, 1, 10);
+}
+
+static void test_room_is_bounded(void **state)
+{
+	_cleanup_(sched_rows__freep) struct sched_rows *rows = new_rows();
+	const struct sched_sums exact = { .waits = { 7, 0 }, .preempted_ns = 70 };
+	uint64_t homeless;
+	struct table t;
+
+	fill(rows);
+	homeless = sched_rows__homeless(rows);
+	assert_in_range(homeless, 200000, 299000);
+	/* the first one has its stack, the last one none, and neither lost anything */
+	t = emit(rows, 1000, &exact);
+	assert_int_equal(t.cnt, 1);
+	assert_row(&t.rows[0], 1000, 7, 70, 0, 0);
+	t = emit(rows, 300999, &exact);
+	assert_int_equal(t.cnt, 1);
+	assert_row(&t.rows[0], SCHED_ROW_NOT_SAMPLED, 7, 70, 0, 0);
+	/* what is known is counted on */
+	add_preempted(rows, 1000, 1000, 1, 10);
+	assert_int_equal(sched_rows__homeless(rows), homeless);
+}
+
+/* A known thread with more stacks than there is room for: their share is not given to the stacks
+ * that came first. */
+static void test_room_for_no_more_stacks(void **state)
+{
+	_cleanup_(sched_rows__freep) struct sched_rows *rows = new_rows();
+	const struct sched_sums exact = { .waits = { 0, 8 }, .delayed_ns = 30, .runnable_ns = 401 };
+	uint32_t stack;
+	struct table t;
+
+	add_woken(rows, 5, 1, 1, 10, 100);
+	add_woken(rows, 5, 2, 1, 0, 100);
+	for (stack = 0; stack < 100000; stack++)
+		add_preempted(rows, 6, stack, 1, 10);
+	assert_in_range(sched_rows__homeless(rows), 1, 99999);
+	add_woken(rows, 5, 3, 1, 20, 100);
+	add_woken(rows, 5, 4, 1, 0, 100);
+	t = emit(rows, 5, &exact);
+	assert_int_equal(t.cnt, 3);
+	assert_row(&t.rows[0], 1, 2, 0, 10, 100);
+	assert_row(&t.rows[1], 2, 2, 0, 0, 100);
+	assert_row(&t.rows[2], SCHED_ROW_NOT_SAMPLED, 4, 0, 20, 201);
+	assert_sums(&t, &exact);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -392,6 +447,8 @@ int main(void)
 		cmocka_unit_test(test_random_numbers),
 		cmocka_unit_test(test_order_of_arrival),
 		cmocka_unit_test(test_many_threads),
+		cmocka_unit_test(test_room_is_bounded),
+		cmocka_unit_test(test_room_for_no_more_stacks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -46,10 +46,9 @@ struct entry {
 };
 
 /* An array is full when it holds so many; its table has two slots for each of them then. */
-_Static_assert(GROUPS_MAX *(sizeof(struct group) + 2 * sizeof(struct id_slot)) +
-			       ENTRIES_MAX * (sizeof(struct entry) + 2 * sizeof(struct id_slot)) <=
-		       BYTES_MAX,
-	       "full tables stay below the cap");
+#define GROUPS_BYTES  ((sizeof(struct group) + 2 * sizeof(struct id_slot)) * GROUPS_MAX)
+#define ENTRIES_BYTES ((sizeof(struct entry) + 2 * sizeof(struct id_slot)) * ENTRIES_MAX)
+_Static_assert(GROUPS_BYTES + ENTRIES_BYTES <= BYTES_MAX, "full tables stay below the cap");
 
 struct sched_rows {
 	uint64_t seed;

@@ -69,6 +69,17 @@ uint64_t accounting__stacks_dropped(const struct accounting *a)
 	       a->stacks_dropped_profile_full;
 }
 
+double accounting__lost_percent(const struct accounting *a)
+{
+	uint64_t lost = accounting__dropped_total(a) + accounting__stacks_dropped(a);
+	uint64_t wanted = a->fired;
+
+	if (a->counts_waits)
+		wanted = a->submitted + a->dropped_ring_full + a->dropped_scratch_busy +
+			 a->stacks_fired;
+	return wanted ? 100 * (double)lost / (double)wanted : 0;
+}
+
 struct identity {
 	const char *text;
 	uint64_t left, right;

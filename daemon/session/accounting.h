@@ -66,6 +66,10 @@ static inline uint64_t accounting__dropped(const struct accounting *a, const str
 uint64_t accounting__dropped_total(const struct accounting *a);
 uint64_t accounting__stacks_dropped(const struct accounting *a);
 
+/* Percent of what was to be kept that is lost. Where waits are counted that is sampled waits and
+ * their stacks: most switches are not meant to be sampled. 0 where there was nothing to keep. */
+double accounting__lost_percent(const struct accounting *a);
+
 /* 0 if all identities hold, else the difference of the first that does not; *ret_identity (static,
  * may be NULL) spells it. */
 int64_t accounting__imbalance(const struct accounting *a, const char **ret_identity);

@@ -364,11 +364,8 @@ static int finish_run(struct session *s, struct kind_run *run)
 
 static bool is_partial(const struct session *s, const struct kind_run *run)
 {
-	double dropped = (double)(accounting__dropped_total(&run->account) +
-				  accounting__stacks_dropped(&run->account));
-
-	return s->opts->strict_percent >= 0 && run->account.fired &&
-	       100 * dropped / (double)run->account.fired > s->opts->strict_percent;
+	return s->opts->strict_percent >= 0 &&
+	       accounting__lost_percent(&run->account) > s->opts->strict_percent;
 }
 
 static void print_costs(struct session *s)

@@ -64,6 +64,16 @@ static const struct accounting balanced_waits = {
 	.stacks_dropped_profile_full = 6,
 };
 
+/* Waits: of 740 + 10 that were sampled and 900 stacks, 16 and 45; never of 10,000 switches. */
+static void test_lost_percent(void **state)
+{
+	const struct accounting nothing = { .counts_waits = true, .fired = 5, .filtered = 5 };
+
+	assert_float_equal(accounting__lost_percent(&balanced), 1.6, 1e-9);
+	assert_float_equal(accounting__lost_percent(&balanced_waits), 100 * 61 / 1650.0, 1e-9);
+	assert_float_equal(accounting__lost_percent(&nothing), 0, 0);
+}
+
 /* The counters, all but the flag before them; those of every kind come first. */
 #define FIELDS_BEGIN offsetof(struct accounting, fired)
 #define WAITS_BEGIN  offsetof(struct accounting, unsampled)
@@ -148,6 +158,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_balanced),
 		cmocka_unit_test(test_balanced_waits),
+		cmocka_unit_test(test_lost_percent),
 		cmocka_unit_test(test_each_counter_off_by_one),
 		cmocka_unit_test(test_print_names_every_counter),
 		cmocka_unit_test(test_drop_reasons_are_all_drops),

@@ -116,11 +116,17 @@ static void print_completeness(const struct kind_run *run, bool verbose)
 	stacks = c.complete + c.cut + c.unknown;
 	if (!stacks)
 		return;
-	log_info("%s: %.2f %% of %" PRId64 " user stacks are complete", run->probe->name,
-		 completeness__percent(&c), stacks);
+	if (run->sched)
+		log_info("%s: the user stacks of %.2f %% of %" PRId64
+			 " waits are complete, by the %" PRIu64 " sampled",
+			 run->probe->name, completeness__percent(&c), stacks,
+			 run->account.aggregated);
+	else
+		log_info("%s: %.2f %% of %" PRId64 " user stacks are complete", run->probe->name,
+			 completeness__percent(&c), stacks);
 	for (i = 0; verbose && i < c.broken_cnt && i < BROKEN_SHOWN; i++)
-		log_info("%s:   %" PRId64 " %s in %s", run->probe->name, c.broken[i].cnt,
-			 profile__str(p, c.broken[i].reason),
+		log_info("%s:   %" PRId64 "%s %s in %s", run->probe->name, c.broken[i].cnt,
+			 run->sched ? " waits" : "", profile__str(p, c.broken[i].reason),
 			 c.broken[i].file ? profile__str(p, c.broken[i].file) : "no module");
 }
 

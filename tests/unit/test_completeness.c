@@ -25,14 +25,14 @@ static void add_row(struct profile *p, uint32_t mapping, const char *root, int64
 	assert_int_equal(profile__add(p, stack, n, NULL, 0, values), 0);
 }
 
-static struct profile *make_profile(void)
+static struct profile *make_profile(const char *counted)
 {
 	struct profile_mapping app = { .limit = 0x1000 }, kernel = { .is_kernel = true };
 	struct profile *p = profile__new();
 	uint32_t app_id, kernel_id;
 
 	assert_non_null(p);
-	assert_int_equal(profile__add_sample_type(p, "samples", "count"), 0);
+	assert_int_equal(profile__add_sample_type(p, counted, "count"), 0);
 	assert_int_equal(profile__add_sample_type(p, "cpu", "nanoseconds"), 0);
 	assert_int_equal(profile__string(p, "/bin/app\x1b", &app.file), 0);
 	assert_int_equal(profile__string(p, "[kernel.kallsyms]", &kernel.file), 0);
@@ -52,7 +52,7 @@ static struct profile *make_profile(void)
 
 static void test_counts(void **state)
 {
-	_cleanup_(profile__freep) struct profile *p = make_profile();
+	_cleanup_(profile__freep) struct profile *p = make_profile("samples");
 	_cleanup_(completeness__done) struct completeness c = { 0 };
 
 	assert_int_equal(completeness__compute(&c, p), 0);
@@ -83,7 +83,7 @@ static void test_nothing_is_complete(void **state)
 
 static void test_text(void **state)
 {
-	_cleanup_(profile__freep) struct profile *p = make_profile();
+	_cleanup_(profile__freep) struct profile *p = make_profile("samples");
 	_cleanup_buf_ struct buf text = BUF_INIT;
 
 	assert_int_equal(text__info(p, &text), 0);
@@ -92,6 +92,17 @@ static void test_text(void **state)
 	assert_non_null(strstr(text.data, "7.00 %  [truncated: unreadable] in /bin/app\\x1b\n"));
 	assert_non_null(strstr(text.data, "1.00 %  [truncated: no_table] in no module\n"));
 	assert_null(strchr(text.data, '\x1b'));
+	assert_non_null(strstr(text.data, "user stacks:      100 of 155 samples ("));
+}
+
+/* A stack stands for all the waits that it was sampled for. */
+static void test_text_of_waits(void **state)
+{
+	_cleanup_(profile__freep) struct profile *p = make_profile("waits");
+	_cleanup_buf_ struct buf text = BUF_INIT;
+
+	assert_int_equal(text__info(p, &text), 0);
+	assert_non_null(strstr(text.data, "with user stack:  100 of 155 waits ("));
 }
 
 int main(void)
@@ -100,6 +111,7 @@ int main(void)
 		cmocka_unit_test(test_counts),
 		cmocka_unit_test(test_nothing_is_complete),
 		cmocka_unit_test(test_text),
+		cmocka_unit_test(test_text_of_waits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

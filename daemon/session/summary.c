@@ -350,8 +350,9 @@ void summary__print_next(const struct output_plan *plan, const struct kind_run *
 	const char *path = output_plan__pprof_path(plan, run->probe);
 	_cleanup_free_ char *cprof = path ? cprof_command() : NULL;
 
+	/* Every thread waits in the scheduler: what called it is what somebody wants to know. */
 	if (cprof)
-		log_info("next: %s top %s", cprof, path);
+		log_info("next: %s top %s%s", cprof, run->sched ? "--cum " : "", path);
 	if (path && is_in_path("go"))
 		log_info("next: go tool pprof -http=: %s", path);
 	if (path && !cprof && !is_in_path("go"))

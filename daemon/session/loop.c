@@ -26,7 +26,7 @@ struct loop {
 	bool is_cold;      /* the last round had samples that came with their stack */
 	bool filters_pids; /* the TARGET is a list of processes, or COMMAND */
 	uint64_t last_round_ns, next_cpu_check_ns, next_tick_ns;
-	uint64_t next_interval_ns; /* --interval; 0: none is asked for */
+	uint64_t next_interval_ns; /* --interval; 0: nobody would see it */
 	bool is_ended[OPTIONS_KINDS_MAX];
 	int err; /* first failure of a callback: memory */
 };
@@ -371,7 +371,8 @@ int loop__run(struct session *s)
 	if (l.hotplug_fd < 0)
 		log_debug("uevents: %s, ignoring", strerror(-l.hotplug_fd));
 	l.next_cpu_check_ns = clock__mono_ns() + CPU_CHECK_NS;
-	if (s->opts->sched_interval_ns)
+	/* Reading what every thread has waited is no small thing. */
+	if (s->opts->sched_interval_ns && output_plan__has_intervals(&s->plan))
 		l.next_interval_ns = s->window_start_ns + s->opts->sched_interval_ns;
 	run_until_end(&l);
 	signals__arm_abort(&s->signals);

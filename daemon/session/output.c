@@ -373,19 +373,24 @@ static int check_format(const struct plan_context *ctx)
 	return EXIT_STATUS_USAGE;
 }
 
-/* Only the trace is made in intervals. */
-static void check_interval(const struct plan_context *ctx)
+/* Only the trace is. */
+bool output_plan__has_intervals(const struct output_plan *plan)
 {
 	size_t i;
 
-	if (!ctx->opts->sched_interval_ns)
-		return;
-	for (i = 0; i < ctx->plan->outputs_cnt; i++) {
-		const struct encoder *encoder = ctx->plan->outputs[i].encoder;
+	for (i = 0; i < plan->outputs_cnt; i++) {
+		const struct encoder *encoder = plan->outputs[i].encoder;
 
 		if (encoder->kind && !strcmp(encoder->name, "txt"))
-			return;
+			return true;
 	}
+	return false;
+}
+
+static void check_interval(const struct plan_context *ctx)
+{
+	if (!ctx->opts->sched_interval_ns || output_plan__has_intervals(ctx->plan))
+		return;
 	log_warn("--interval is about the lines of a .txt file, and none is asked for, ignoring");
 }
 

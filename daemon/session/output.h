@@ -39,6 +39,9 @@ void output_plan__done(struct output_plan *plan);
 int output_plan__write(const struct output_plan *plan, const struct probe *probe,
 		       const struct profile *p);
 
+/* Is anything written that is made in intervals (--interval)? */
+bool output_plan__has_intervals(const struct output_plan *plan);
+
 /* The first file of this kind that `cprof top` and `go tool pprof` can read, or NULL. */
 const char *output_plan__pprof_path(const struct output_plan *plan, const struct probe *probe);
 

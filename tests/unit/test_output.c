@@ -286,8 +286,10 @@ static void test_intervals_without_a_trace(void **state)
 	f->opts.sched_interval_ns = 1000000000;
 	set_outputs(f, "a.txt", "a.json");
 	expect(f, EXIT_STATUS_OK, "");
+	assert_true(output_plan__has_intervals(&f->plan));
 	set_outputs(f, "a.json", NULL);
 	assert_int_equal(make(f), EXIT_STATUS_OK);
+	assert_false(output_plan__has_intervals(&f->plan));
 	assert_non_null(strstr(f->err, "--interval is about the lines of a .txt file"));
 }
 

@@ -82,6 +82,7 @@ struct task_struct {
 	int pid;
 	int prio; /* effective; below 100: real-time, deadline or stop */
 	unsigned int __state;
+	int exit_state;
 	struct sched_entity se;
 	struct sched_info sched_info;
 	struct task_group *sched_task_group;

@@ -15,12 +15,12 @@
 
 #define TASK_DEAD         0x80 /* include/linux/sched.h: the last switch of a task */
 #define NR_SCHED_YIELD    24   /* x86-64 */
-#define STACKS_PER_CPU    250  /* at most, in a second */
+#define STACK_GAP_NS      4000000ULL
+#define STACKS_AT_ONCE    50
 #define Q_CERTAIN         (~0U)
 #define Q_MIN             (1U << 26) /* one in 64 */
 #define MEAN_CERTAIN_BITS 20         /* threads whose waits last 2^20 ns are always sampled */
 #define MEAN_WEIGHT_BITS  3
-#define SECOND_BITS       30
 #define CGROUP_LEVELS     32
 #define SHARE_BITS        10 /* of a length of time: products then fit 64 bits */
 
@@ -78,18 +78,18 @@ static __always_inline bool is_of_target(struct task_struct *task, struct sched_
 	return t->is_inside;
 }
 
-/* Sum of the times in which its queue had no bandwidth; 0 where there is no limit. */
+/* Sum of the times in which the queue it is on had no bandwidth, by its own limit or one above. */
 static __always_inline u64 throttled_ns(struct task_struct *task)
 {
 	struct cfs_rq *q = task->se.cfs_rq;
 
-	if (!bpf_core_field_exists(q->runtime_enabled) || !q->runtime_enabled)
-		return 0;
 	if (bpf_core_field_exists(((struct cfs_rq___self *)q)->throttled_clock_self_time))
 		return ((struct cfs_rq___self *)q)->throttled_clock_self_time;
 	if (bpf_core_field_exists(((struct cfs_rq___pelt *)q)->throttled_clock_pelt_time))
 		return ((struct cfs_rq___pelt *)q)->throttled_clock_pelt_time;
-	return ((struct cfs_rq___task *)q)->throttled_clock_task_time;
+	if (bpf_core_field_exists(((struct cfs_rq___task *)q)->throttled_clock_task_time))
+		return ((struct cfs_rq___task *)q)->throttled_clock_task_time;
+	return 0; /* CONFIG_CFS_BANDWIDTH is not set */
 }
 
 /* The kernel counts a switch as voluntary when the task wanted to sleep, also if a pending signal
@@ -113,7 +113,6 @@ static __always_inline void expect_wake_up(struct sched_task *t)
 {
 	t->origin = SCHED_ORIGIN_WOKEN;
 	t->out_ns = 0;
-	t->throttled_ns = 0;
 	t->stack_id = STACK_ID_NONE;
 }
 
@@ -124,20 +123,19 @@ static __always_inline void start_sampling(struct sched_task *t)
 	t->q = Q_CERTAIN;
 }
 
-/* The longer a thread's recent waits, the surer its stack is taken. */
+/* The longer a thread's recent waits, the surer its stack is taken; STACK_GAP_NS apart on average,
+ * and STACKS_AT_ONCE at most. */
 static __always_inline bool is_sampled(struct sched_cpu *cpu, u32 q, u64 now)
 {
-	u64 second;
-
 	cpu->random = cpu->random * 6364136223846793005ULL + 1442695040888963407ULL;
 	if (cpu->random >> 32 > q)
 		return false;
-	second = now >> SECOND_BITS;
-	if (cpu->stacks_second != second) {
-		cpu->stacks_second = second;
-		cpu->stacks_used = 0;
-	}
-	return cpu->stacks_used++ < STACKS_PER_CPU;
+	if (cpu->stacks_until_ns < now)
+		cpu->stacks_until_ns = now;
+	if (cpu->stacks_until_ns - now > STACKS_AT_ONCE * STACK_GAP_NS)
+		return false;
+	cpu->stacks_until_ns += STACK_GAP_NS;
+	return true;
 }
 
 static __noinline u64 take_stack(u64 *ctx, struct sched_cpu *cpu, struct task_struct *prev)
@@ -196,8 +194,7 @@ static __noinline void send_thread(struct sched_cpu *cpu, struct task_struct *ta
 	struct sched_thread_event *ev;
 
 	task__update_name(t, task, &cpu->next_name, cpu->counts.notes);
-
-	if (has_waited(t)) {
+	if (has_waited(t) && !t->is_sent) {
 		ev = bpf_ringbuf_reserve(&samples, sizeof(*ev), 0);
 		if (ev) {
 			describe_thread(ev, t, task->tgid, task->pid);
@@ -206,6 +203,7 @@ static __noinline void send_thread(struct sched_cpu *cpu, struct task_struct *ta
 			cpu->counts.notes[SCHED_NOTE_THREADS_LOST]++;
 		}
 	}
+	t->is_sent = 1;
 	task__forget(task);
 }
 
@@ -232,6 +230,8 @@ static __always_inline struct sched_task *refresh_run(struct sched_cpu *cpu,
 			meet_running(t, prev);
 	}
 	cpu__begin_run(cpu, prev, t);
+	if (!is_of_target(prev, t))
+		cpu__current_run(cpu)->q = 0;
 	return t;
 }
 
@@ -244,14 +244,13 @@ static __always_inline void leave(u64 *ctx, struct sched_cpu *cpu, struct task_s
 	bool preempt = ctx[0], is_wanted;
 	u32 state = prev_state(ctx, prev), q;
 	struct sched_task *t = NULL;
-	u64 throttled = throttled_ns(prev);
 
 	if (!r->has_state || r->tid != (u32)prev->pid)
 		t = refresh_run(cpu, prev);
 	q = r->q;
 	cpu__end_run(cpu, prev, now);
 	is_wanted = is_sampled(cpu, q, now);
-	if (!preempt && state && !(state & TASK_DEAD) && !throttled && !is_wanted)
+	if (!preempt && state && !(state & TASK_DEAD) && !is_wanted)
 		return;
 	if (!t)
 		t = task__find(prev);
@@ -263,7 +262,6 @@ static __always_inline void leave(u64 *ctx, struct sched_cpu *cpu, struct task_s
 	}
 	t->origin = origin_of(prev, t, preempt, state);
 	t->out_ns = preempt && state ? now : 0;
-	t->throttled_ns = throttled;
 	if (is_wanted && is_of_target(prev, t)) {
 		t->sampled_q = q;
 		t->stack_id = take_stack(ctx, cpu, prev);
@@ -275,13 +273,10 @@ static __always_inline void leave(u64 *ctx, struct sched_cpu *cpu, struct task_s
 static __always_inline bool measure(struct task_struct *next, struct sched_task *t, u64 now,
 				    struct sched_counts *counts, u64 *ret_from, u64 *ret_earlier_ns)
 {
-	u64 queued = next->sched_info.last_queued, delay = next->sched_info.run_delay, before;
-	u64 leg = queued ? now - queued : 0;
+	u64 queued = next->sched_info.last_queued, delay = next->sched_info.run_delay;
+	u64 leg = queued ? now - queued : 0, before;
 
 	*ret_from = queued ? queued : now;
-	*ret_earlier_ns = 0;
-	if (!t)
-		return queued;
 	if (t->is_known) {
 		before = t->run_delay;
 	} else {
@@ -291,6 +286,8 @@ static __always_inline bool measure(struct task_struct *next, struct sched_task 
 		t->origin = SCHED_ORIGIN_WOKEN;
 		start_sampling(t);
 	}
+	if (before > delay)
+		before = delay;
 	*ret_earlier_ns = delay - before;
 	t->run_delay = delay + leg;
 	if (queued || delay != before)
@@ -367,27 +364,40 @@ __noinline int sched_choose_cause(u32 zero)
 	return 0;
 }
 
-static __always_inline void judge(struct sched_cpu *cpu, struct task_struct *next,
-				  struct sched_task *t, u64 now, u64 from, u64 earlier_ns)
+/* How much of the wait went by without bandwidth. The queue's time is known at two switch-ins on
+ * the same CPU; what may have been before the thread was queued is not counted. */
+static __always_inline u64 throttled_part(const struct sched_wait *w, const struct sched_task *t,
+					  u64 throttled, u64 from)
 {
-	u64 wait_ns = cpu->wait.wait_ns, cgroup = t ? t->cgroup : 0;
-	u64 throttled;
+	u64 ns, slept_ns;
 
-	if (!wait_ns) { /* woken and switched to at once: there is nothing to blame anybody for */
+	if (throttled <= t->throttled_ns || t->run_cpu != bpf_get_smp_processor_id() ||
+	    !t->entered_ns)
+		return 0;
+	ns = throttled - t->throttled_ns;
+	slept_ns = w->origin == SCHED_ORIGIN_WOKEN ? from - t->entered_ns : 0;
+	if (ns <= slept_ns)
+		return 0;
+	ns -= slept_ns;
+	return ns < w->wait_ns ? ns : w->wait_ns;
+}
+
+static __always_inline void judge(struct sched_cpu *cpu, const struct sched_task *t, u64 now,
+				  u64 from, u64 earlier_ns, u64 throttled)
+{
+	u64 part;
+
+	if (!cpu->wait.wait_ns) { /* woken and switched to at once: nobody is to blame */
 		cpu->wait.cause = SCHED_CAUSE_UNKNOWN;
 		cpu->wait.culprit_nr = 0;
 		return;
 	}
-	throttled = throttled_ns(next);
-	if (!earlier_ns && !throttled && cpu__judge_at_once(cpu, from, cgroup))
+	part = throttled_part(&cpu->wait, t, throttled, from);
+	if (!earlier_ns && !part && cpu__judge_at_once(cpu, from, t->cgroup))
 		return;
-	cpu__judge(cpu, from, now, cgroup);
+	cpu__judge(cpu, from, now, t->cgroup);
 	cpu->verdict.parts[SCHED_CAUSE_MIGRATION] = earlier_ns;
-	if (t && t->throttled_ns && throttled > t->throttled_ns) {
-		throttled -= t->throttled_ns;
-		cpu->verdict.parts[SCHED_CAUSE_THROTTLE] =
-			throttled < wait_ns ? throttled : wait_ns;
-	}
+	cpu->verdict.parts[SCHED_CAUSE_THROTTLE] = part;
 	sched_choose_cause(0);
 }
 
@@ -443,36 +453,27 @@ static __always_inline void add_to_thread(struct sched_task *t, const struct sch
 }
 
 static __always_inline void count_wait(struct sched_cpu *cpu, struct event_counters *counters,
-				       struct task_struct *next, struct sched_task *t, u64 now)
+				       struct task_struct *next, struct sched_task *t, u64 now,
+				       u64 throttled)
 {
 	struct sched_wait *w = &cpu->wait;
 	u64 from, earlier_ns;
-	bool is_counted = measure(next, t, now, &cpu->counts, &from, &earlier_ns);
 
-	if (!is_of_target(next, t)) {
-		counters__add(counters, COUNTER_FILTERED);
-		return;
-	}
-	if (!is_counted) {
+	if (!measure(next, t, now, &cpu->counts, &from, &earlier_ns)) {
 		counters__add(counters, COUNTER_UNACCOUNTED);
 		return;
 	}
 	w->tgid = next->tgid;
 	w->tid = next->pid;
-	w->name = t ? t->name : 0;
-	w->cgroup_id = t ? t->cgroup_id : SCHED_ROOT_CGROUP;
+	w->name = t->name;
+	w->cgroup_id = t->cgroup_id;
 	w->wait_ns = now - from + earlier_ns;
-	w->origin = t ? t->origin : SCHED_ORIGIN_WOKEN;
+	w->origin = t->origin;
 	split(cpu, &cpu->counts, from, earlier_ns);
-	judge(cpu, next, t, now, from, earlier_ns);
+	judge(cpu, t, now, from, earlier_ns, throttled);
 	count__wait(cpu);
 	if (w->wait_ns > cpu->worst_ns && sched_worst_cnt)
 		count__worst(cpu, next);
-	if (!t) {
-		cpu->counts.notes[SCHED_NOTE_NO_STATE]++;
-		counters__add(counters, COUNTER_UNSAMPLED);
-		return;
-	}
 	add_to_thread(t, w);
 	send_wait(counters, w, t);
 }
@@ -481,17 +482,30 @@ static __always_inline void enter(struct sched_cpu *cpu, struct event_counters *
 				  struct task_struct *next, u64 now)
 {
 	struct sched_task *t = task__get(next);
+	u64 throttled = throttled_ns(next);
+	bool is_ours;
 
-	if (t) {
-		task__update_name(t, next, &cpu->next_name, cpu->counts.notes);
-		task__update_cgroup(t, next);
+	if (!t) {
+		/* A new thread's account is then taken up at its next switch-in. */
+		cpu->counts.notes[SCHED_NOTE_NO_STATE]++;
+		counters__add(counters, COUNTER_UNACCOUNTED);
+		cpu__begin_run(cpu, next, NULL);
+		return;
 	}
-	count_wait(cpu, counters, next, t, now);
-	if (t) {
-		expect_wake_up(t);
-		t->nvcsw = next->nvcsw;
-	}
+	task__update_name(t, next, &cpu->next_name, cpu->counts.notes);
+	task__update_cgroup(t, next);
+	is_ours = is_of_target(next, t);
+	if (is_ours)
+		count_wait(cpu, counters, next, t, now, throttled);
+	else
+		counters__add(counters, COUNTER_FILTERED);
+	expect_wake_up(t);
+	t->nvcsw = next->nvcsw;
+	t->entered_ns = now;
+	t->throttled_ns = throttled;
 	cpu__begin_run(cpu, next, t);
+	if (!is_ours)
+		cpu__current_run(cpu)->q = 0;
 }
 
 SEC("?tp_btf/sched_switch")
@@ -547,7 +561,7 @@ int sched_meet(struct bpf_iter__task *ctx)
 	struct task_struct *task = ctx->task;
 	struct sched_task *t;
 
-	if (!task || !task->pid || !is_of_target(task, NULL))
+	if (!task || !task->pid || task->exit_state || !is_of_target(task, NULL))
 		return 0;
 	t = task__get(task);
 	if (!t || t->is_met)
@@ -568,8 +582,10 @@ int sched_threads(struct bpf_iter__task *ctx)
 	if (!task)
 		return 0;
 	t = task__find(task);
-	if (!t || !has_waited(t))
+	if (!t || !has_waited(t) || t->is_sent)
 		return 0;
+	if (!sched_is_open)
+		t->is_sent = 1;
 	__builtin_memset(&ev, 0, sizeof(ev));
 	describe_thread(&ev, t, task->tgid, task->pid);
 	bpf_seq_write(ctx->meta->seq, &ev, sizeof(ev));

@@ -128,7 +128,7 @@ __noinline int sched_write_back(u32 idx)
 			return 0;
 		cell = bpf_map_lookup_elem(&sched_matrix, &from->pair); /* made elsewhere? */
 		if (!cell) {
-			cpu->counts.notes[SCHED_NOTE_MATRIX_FULL]++;
+			cpu->counts.notes[SCHED_NOTE_MATRIX_FULL] += from->cell.waits;
 			cell = bpf_map_lookup_elem(&sched_matrix, &other);
 		}
 	}

@@ -71,7 +71,7 @@ struct sched_cpu {
 	u64 since_ns;               /* the current task was switched in */
 	u64 next_name;
 	u64 stack_seq;
-	u64 stacks_second, stacks_used;
+	u64 stacks_until_ns; /* what has been taken counts as used until then */
 	u64 stretches_cnt;
 	u64 stretch_end_ns; /* of the last stretch */
 	u64 random;
@@ -208,8 +208,10 @@ static __always_inline void cpu__begin_run(struct sched_cpu *cpu, struct task_st
 		return;
 	}
 	r->cgroup = 0;
+	r->cgroup_id = 0;
 	r->name = 0;
 	r->q = 0;
+	__builtin_memset(r->comm, 0, sizeof(r->comm));
 	if (!task->pid) {
 		r->last_nr = cpu->idle_nr;
 		cpu->idle_nr = nr;
@@ -222,16 +224,14 @@ static __always_inline void cpu__end_run(struct sched_cpu *cpu, struct task_stru
 	u64 last = r->last_nr;
 	bool is_rt;
 
-	if (!cpu->since_ns)
-		return; /* since when it has been running is not known */
-	r->start_ns = cpu->since_ns;
+	r->start_ns = cpu->since_ns ? cpu->since_ns : now; /* 0: it has been running before */
 	r->end_ns = now;
 	is_rt = r->tid && (task->prio < PRIO_RT_END || cpu->is_rt);
 	r->cause = !r->tid ? SCHED_CAUSE_IDLE_CPU : is_rt ? SCHED_CAUSE_RT : SCHED_CAUSE_FAIR;
 	if (is_rt)
-		cpu__add_stretch(cpu, cpu->since_ns, now);
+		cpu__add_stretch(cpu, r->start_ns, now);
 	cpu->runs_cnt++;
-	if (last && cpu->runs_cnt - last < RUNS_JUDGED) {
+	if (last && last != cpu->runs_cnt && cpu->runs_cnt - last < RUNS_JUDGED) {
 		BOUND(last, RUNS - 1);
 		cpu->runs[last].next_nr = cpu->runs_cnt;
 	}

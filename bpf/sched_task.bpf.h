@@ -21,7 +21,8 @@ struct sched_task {
 	u64 run_delay;    /* sched_info.run_delay just behind its last switch-in */
 	u64 stack_id;     /* taken at its last switch-out */
 	u64 out_ns;       /* began a wait that run_delay will not count; else 0 */
-	u64 throttled_ns; /* of its queue, at its last switch-out */
+	u64 entered_ns;   /* its last switch-in */
+	u64 throttled_ns; /* of the queue it was on then */
 	u64 nvcsw;        /* at its last switch-in */
 	u64 group;        /* address of what 'cgroup' follows from */
 	u8 origin;        /* of its current wait */
@@ -35,12 +36,13 @@ struct sched_task {
 	u32 name;   /* id of comm */
 	u32 run_nr; /* its last run on run_cpu */
 	u32 run_cpu;
-	u32 padding;
-	u64 cgroup; /* address, and */
+	u32 is_sent; /* its sums are on their way, or have been read for the last time */
+	u64 cgroup;  /* address, and */
 	u64 cgroup_id;
 	struct sched_sums sums;
 
 	u64 start_ns, process_start_ns;
+	u64 born_ns;   /* hash: start_time of whom this entry is about */
 	u64 met_delay; /* sched_info.run_delay when the window began */
 	u64 filtered;  /* address of the cgroup that 'is_inside' is about */
 	char leader_comm[TASK_COMM_BYTES];
@@ -80,14 +82,20 @@ static __always_inline void copy_comm(char *to, const char *from)
 
 static const struct sched_task no_task = { 0 };
 
+/* An entry of the hash may be about somebody who had the tid before. */
+static __always_inline struct sched_task *find_in_hash(struct task_struct *task)
+{
+	u32 tid = task->pid;
+	struct sched_task *t = bpf_map_lookup_elem(&sched_tasks_hash, &tid);
+
+	return t && t->born_ns == task->start_time ? t : NULL;
+}
+
 static __always_inline struct sched_task *task__find(struct task_struct *task)
 {
-	u32 tid;
-
 	if (sched_has_task_storage)
 		return bpf_task_storage_get(&sched_tasks, task, NULL, 0);
-	tid = task->pid;
-	return bpf_map_lookup_elem(&sched_tasks_hash, &tid);
+	return find_in_hash(task);
 }
 
 static __always_inline struct sched_task *task__get(struct task_struct *task)
@@ -98,12 +106,15 @@ static __always_inline struct sched_task *task__get(struct task_struct *task)
 	if (sched_has_task_storage)
 		return bpf_task_storage_get(&sched_tasks, task, NULL,
 					    BPF_LOCAL_STORAGE_GET_F_CREATE);
-	tid = task->pid;
-	t = bpf_map_lookup_elem(&sched_tasks_hash, &tid);
+	t = find_in_hash(task);
 	if (t)
 		return t;
-	bpf_map_update_elem(&sched_tasks_hash, &tid, &no_task, BPF_NOEXIST);
-	return bpf_map_lookup_elem(&sched_tasks_hash, &tid);
+	tid = task->pid;
+	bpf_map_update_elem(&sched_tasks_hash, &tid, &no_task, BPF_ANY);
+	t = bpf_map_lookup_elem(&sched_tasks_hash, &tid);
+	if (t)
+		t->born_ns = task->start_time;
+	return t;
 }
 
 /* Storage goes with its task. */

@@ -67,7 +67,8 @@ enum sched_note {
 	SCHED_NOTE_MIGRATED_LEG = 2, /* earlier legs on other CPUs: taken as runnable */
 	SCHED_NOTE_MATRIX_FULL = 3,  /* charged to the cell "other" */
 	SCHED_NOTE_NAMES_FULL = 4,   /* a comm that found no place among SCHED_NAMES_MAX */
-	SCHED_NOTE_NO_STATE = 5,     /* no memory for a thread's state: wait taken as woken */
+	SCHED_NOTE_NO_STATE = 5, /* a thread's state could not be had: the wait is in its next one,
+				    or in no sum */
 	SCHED_NOTE_GROUPS_FULL = 6,  /* observed in the group "other" */
 	SCHED_NOTE_THREADS_LOST = 7, /* sums of an ended thread did not fit the ring */
 	SCHED_NOTES = 8,

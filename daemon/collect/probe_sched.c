@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <linux/membarrier.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -45,7 +46,8 @@ static int find_kernel(struct sched_kernel *kernel)
 		return -ENOSYS;
 	}
 	if (!kernel->has_task_storage)
-		log_debug("no task storage for tracing programs: threads are kept in a hash");
+		log_info(
+			"sched: this kernel has no task storage for tracing programs (5.13): threads are kept in a hash");
 	return 0;
 }
 
@@ -159,10 +161,27 @@ static int attach(struct cprofd_bpf *skel, const struct collector_config *config
 	return 0;
 }
 
+/* Until every CPU has gone through a switch since. membarrier(2) waits for that, but not where some
+ * CPUs run without ticks: there we go and see ourselves. */
+static void wait_for_all_cpus(void)
+{
+	const int cpus_cnt = libbpf_num_possible_cpus();
+	cpu_set_t before, one;
+
+	if (!syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) ||
+	    sched_getaffinity(0, sizeof(before), &before))
+		return;
+	for (int cpu = 0; cpu < cpus_cnt && cpu < CPU_SETSIZE; cpu++) {
+		CPU_ZERO(&one);
+		CPU_SET(cpu, &one);
+		sched_setaffinity(0, sizeof(one), &one); /* fails where it is offline */
+	}
+	sched_setaffinity(0, sizeof(before), &before);
+}
+
 /*
- * Nothing is counted any more once the gate is closed and every CPU has gone through a switch
- * (which is what this membarrier waits for). The program stays on until those alive have been read:
- * who ends meanwhile still sends its sums.
+ * Nothing is counted any more once the gate is closed and whoever was past it is through. The
+ * program stays on until those alive have been read: who ends meanwhile still sends its sums.
  */
 static void detach(void *data)
 {
@@ -170,7 +189,7 @@ static void detach(void *data)
 	int err;
 
 	s->skel->bss->sched_is_open = 0;
-	syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+	wait_for_all_cpus();
 	err = sched_state__read_alive(s, &s->alive);
 	if (err)
 		log_warn("reading the threads' waits: %s, their rows are missing", strerror(-err));

@@ -19,8 +19,10 @@ void sched_threads__add(struct sched_threads *t, const struct sched_thread_event
 {
 	struct sched_thread_sums *s;
 
-	if (t->cnt >= SCHED_THREADS_MAX || array__reserve(t->items, t->cap, t->cnt + 1))
+	if (t->cnt >= SCHED_THREADS_MAX || array__reserve(t->items, t->cap, t->cnt + 1)) {
+		t->lost++;
 		return;
+	}
 	s = &t->items[t->cnt++];
 	*s = (struct sched_thread_sums){
 		.pid = (pid_t)ev->tgid,
@@ -41,7 +43,7 @@ int sched_state__read_alive(struct sched_state *s, struct sched_threads *ret)
 	size_t have = 0, i;
 	ssize_t got;
 
-	ret->cnt = 0;
+	ret->cnt = ret->lost = 0;
 	if (fd < 0)
 		return -errno;
 	/* What seq_file hands out ends anywhere: a part of a record waits for its rest. */
@@ -68,7 +70,20 @@ static int compare_threads(const void *a, const void *b)
 	return (x->start_ns > y->start_ns) - (x->start_ns < y->start_ns);
 }
 
-/* A thread that ended and has not been reaped is in both lists. */
+static void add_sums(struct sched_sums *into, const struct sched_sums *from)
+{
+	for (int i = 0; i < SCHED_ORIGINS; i++)
+		into->waits[i] += from->waits[i];
+	into->preempted_ns += from->preempted_ns;
+	into->delayed_ns += from->delayed_ns;
+	into->runnable_ns += from->runnable_ns;
+}
+
+/*
+ * A thread is in either list. Two that look the same are one that took over the identity of its
+ * leader, by execve(2), and that leader: both have waited. Only where the sums are the same, too,
+ * has it been read while it ended.
+ */
 static int merge_threads(struct sched_snapshot *ret, const struct sched_threads *ended,
 			 const struct sched_threads *alive)
 {
@@ -82,9 +97,14 @@ static int merge_threads(struct sched_snapshot *ret, const struct sched_threads 
 	if (alive->cnt)
 		memcpy(ret->threads + ended->cnt, alive->items, alive->cnt * sizeof(*alive->items));
 	qsort(ret->threads, cnt, sizeof(*ret->threads), compare_threads);
-	for (i = 1; i < cnt; i++)
-		if (compare_threads(&ret->threads[kept], &ret->threads[i]))
-			ret->threads[++kept] = ret->threads[i];
+	for (i = 1; i < cnt; i++) {
+		struct sched_thread_sums *last = &ret->threads[kept], *t = &ret->threads[i];
+
+		if (compare_threads(last, t))
+			ret->threads[++kept] = *t;
+		else if (memcmp(&last->sums, &t->sums, sizeof(t->sums)) != 0)
+			add_sums(&last->sums, &t->sums);
+	}
 	ret->threads_cnt = kept + 1;
 	return 0;
 }
@@ -280,6 +300,17 @@ static void sort_and_cut(struct sched_state *s, struct sched_snapshot *ret)
 		ret->worst_cnt = s->worst_cnt;
 }
 
+/* Of groups the maximum is kept without a lock: it is at least what its slot says. */
+static void raise_max(struct sched_histogram *h)
+{
+	size_t i = LATENCY_SLOTS - 1;
+
+	while (i && !h->slots[i])
+		i--;
+	if (i && h->max_ns <= latency_bounds_ns[i - 1])
+		h->max_ns = latency_bounds_ns[i - 1] + 1;
+}
+
 static int read_groups(struct sched_state *s, struct sched_snapshot *ret)
 {
 	const struct bpf_map *map = s->skel->maps.sched_groups;
@@ -300,6 +331,8 @@ static int read_groups(struct sched_state *s, struct sched_snapshot *ret)
 		g = &ret->groups[ret->groups_cnt];
 		*g = (struct sched_group_histograms){ .key = key };
 		add_observations(g->histograms, &group);
+		for (size_t i = 0; i < SCHED_HISTOGRAMS; i++)
+			raise_max(&g->histograms[i]);
 		ret->groups_cnt += g->histograms[SCHED_LATENCY].cnt != 0;
 	}
 	return 0;
@@ -354,6 +387,7 @@ int collector__sched_snapshot(struct collector *c, struct sched_snapshot *ret)
 	err = err ?: read_matrix(s, ret);
 	if (!err)
 		sort_and_cut(s, ret);
+	ret->totals.notes[SCHED_NOTE_THREADS_LOST] += s->ended.lost + s->alive.lost;
 	err = err ?: read_groups(s, ret);
 	return err ?: read_names(s, ret);
 }

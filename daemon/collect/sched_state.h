@@ -10,11 +10,12 @@
 #include "cprofd.skel.h"
 
 /* Threads told apart; what more of them wait is in the totals only. */
-#define SCHED_THREADS_MAX 100000
+#define SCHED_THREADS_MAX 65536
 
 struct sched_threads {
 	struct sched_thread_sums *items;
 	size_t cnt, cap;
+	uint64_t lost; /* found no place */
 };
 
 struct sched_state {
@@ -33,7 +34,7 @@ int sched_state__read_alive(struct sched_state *s, struct sched_threads *ret);
 /* The counters of switches, of all CPUs. 0 or -errno. */
 int sched_state__read_switches(struct sched_state *s, struct event_counters *ret);
 
-/* One record into the list; full or without memory, it is left out. */
+/* One record into the list; full or without memory, it is left out and counted. */
 void sched_threads__add(struct sched_threads *t, const struct sched_thread_event *ev);
 
 #endif

@@ -186,8 +186,15 @@ class Report:
     def __init__(self, path):
         self.data = json.loads(Path(path).read_text(encoding="utf-8"))
         self.totals = self.data["totals"]
-        self.threads = {(t["pid"], t["tid"]): t for t in self.data["threads"]}
-        assert len(self.threads) == len(self.data["threads"]), "a thread twice"
+        self.threads = {}
+        for thread in self.data["threads"]:
+            # Numbers come round again: two threads of one number are two rows.
+            key = thread["pid"], thread["tid"]
+            if key not in self.threads:
+                self.threads[key] = dict(thread)
+                continue
+            for column in ("waits", *(f"{r}_ns" for r in REASONS)):
+                self.threads[key][column] += thread[column]
         check_report(self)
 
     def sums(self, pid, tid):

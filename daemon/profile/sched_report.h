@@ -30,7 +30,7 @@ struct sched_report_group {
 
 /* pid is the process, tid the thread. */
 struct sched_report_party {
-	pid_t pid, tid;             /* tid 0: the idle task */
+	pid_t pid, tid;             /* tid 0: the idle task, "[idle]" without a cgroup */
 	char comm[TASK_COMM_BYTES]; /* of the thread */
 	char *cgroup;               /* path, owned; NULL: not known */
 };

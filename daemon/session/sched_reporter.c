@@ -149,6 +149,10 @@ static int make_party(const struct maker *m, const struct sched_party *from,
 	const char *path = from->cgroup ? cgroup_paths__find(m->in->cgroups, from->cgroup) : NULL;
 
 	*ret = (struct sched_report_party){ .pid = (pid_t)from->tgid, .tid = (pid_t)from->tid };
+	if (!from->tid) { /* idle tasks are called after their CPU, and are in the root cgroup */
+		strcpy(ret->comm, IDLE_NAME);
+		return 0;
+	}
 	memcpy(ret->comm, from->comm, sizeof(ret->comm) - 1);
 	if (!path)
 		return 0;

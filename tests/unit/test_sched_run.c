@@ -382,7 +382,7 @@ static void test_report(void **state)
 		  .cause = SCHED_CAUSE_RT,
 		  .has_culprit = 1,
 		  .victim = { 40, 41, 0, "worker" },
-		  .culprit = { 0, 0, 0, "swapper/1" } },
+		  .culprit = { 0, 0, 1, "swapper/1" } },
 		{ .time_ns = 6, .wait_ns = 50, .reason_ns = { 50, 0, 0 }, .cause = 200 },
 	};
 	struct fixture *f = *state;
@@ -422,6 +422,8 @@ static void test_report(void **state)
 	assert_int_equal(r->worst[0].cause, SCHED_CAUSE_RT);
 	assert_int_equal(r->worst[0].victim.tid, 41);
 	assert_true(r->worst[0].has_culprit);
+	assert_string_equal(r->worst[0].culprit.comm, "[idle]");
+	assert_null(r->worst[0].culprit.cgroup);
 	assert_int_equal(r->worst[1].reason, SCHED_PREEMPTED);
 	assert_int_equal(r->worst[1].cause, SCHED_CAUSE_UNKNOWN);
 	assert_false(r->worst[1].has_culprit);

@@ -2,7 +2,7 @@
 /*
  * Cells of the tables that end on a terminal: numbers with three significant digits and a unit,
  * counts with thousands, names of a fixed width. Widths are columns of a screen. Used by the sched
- * views; knows nothing of what is in a table.
+ * views and for durations in messages; knows nothing of what is in a table.
  */
 #ifndef EXPORT_COLUMNS_H
 #define EXPORT_COLUMNS_H

@@ -76,9 +76,8 @@ int sched_run__wait(struct sched_run *r, const struct sample *s)
 			       s->wait.reason_ns);
 }
 
-int sched_run__interval(struct sched_run *r, struct sched_snapshot *threads)
+int sched_run__interval(struct sched_run *r, const struct sched_snapshot *threads)
 {
-	threads->threads_cnt = sched_threads__sort(threads->threads, threads->threads_cnt);
 	return sched_trace__add_interval(&r->trace, threads->threads, threads->threads_cnt);
 }
 
@@ -87,7 +86,6 @@ void sched_run__end(struct sched_run *r, struct sched_snapshot *snapshot)
 	sched_snapshot__done(&r->snapshot);
 	r->snapshot = *snapshot;
 	*snapshot = (struct sched_snapshot){ .threads = NULL };
-	r->snapshot.threads_cnt = sched_threads__sort(r->snapshot.threads, r->snapshot.threads_cnt);
 }
 
 /* --- rows ---------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ int sched_run__wait(struct sched_run *r, const struct sample *s);
 
 /* The threads at the end of an interval (--interval); the snapshot stays the caller's. 0 or
  * -ENOMEM. */
-int sched_run__interval(struct sched_run *r, struct sched_snapshot *threads);
+int sched_run__interval(struct sched_run *r, const struct sched_snapshot *threads);
 
 /* The snapshot after the last wait: taken over. */
 void sched_run__end(struct sched_run *r, struct sched_snapshot *snapshot);

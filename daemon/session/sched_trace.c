@@ -40,28 +40,6 @@ static int compare(pid_t tid_a, uint64_t start_a, pid_t tid_b, uint64_t start_b)
 	return start_a < start_b ? -1 : start_a > start_b;
 }
 
-static int compare_threads(const void *va, const void *vb)
-{
-	const struct sched_thread_sums *a = va, *b = vb;
-
-	return compare(a->tid, a->start_ns, b->tid, b->start_ns);
-}
-
-size_t sched_threads__sort(struct sched_thread_sums *threads, size_t cnt)
-{
-	size_t i, kept = 0;
-
-	if (cnt)
-		qsort(threads, cnt, sizeof(*threads), compare_threads);
-	for (i = 0; i < cnt; i++) {
-		if (kept && !compare_threads(&threads[kept - 1], &threads[i]))
-			sched_sums__add(&threads[kept - 1].sums, &threads[i].sums);
-		else
-			threads[kept++] = threads[i];
-	}
-	return kept;
-}
-
 static uint64_t grown(uint64_t now, uint64_t before)
 {
 	return now > before ? now - before : 0;

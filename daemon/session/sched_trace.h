@@ -21,13 +21,10 @@ struct sched_trace {
 
 void sched_trace__done(struct sched_trace *t);
 
-/* 'threads' by (tid, start), none of them twice: sched_threads__sort(). Threads that are missing
- * have not waited since. 0 or -ENOMEM. */
+/* 'threads' by (tid, start), none of them twice, as collect/ hands them out. Threads that are
+ * missing have not waited since. 0 or -ENOMEM. */
 int sched_trace__add_interval(struct sched_trace *t, const struct sched_thread_sums *threads,
 			      size_t threads_cnt);
-
-/* Orders threads by (tid, start) and adds up those that occur twice. Returns how many are left. */
-size_t sched_threads__sort(struct sched_thread_sums *threads, size_t cnt);
 
 void sched_sums__add(struct sched_sums *into, const struct sched_sums *sums);
 

@@ -15,6 +15,7 @@
 #include "base/escape.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "export/columns.h"
 #include "profile/completeness.h"
 #include "session/outcome.h"
 #include "session/sched_run.h"
@@ -270,20 +271,6 @@ int summary__print_top(const struct options *opts, const struct output_plan *pla
 	return err ?: file__write_all(fd, text.data, text.len);
 }
 
-/* "7.164 ms" */
-static void put_duration(struct buf *out, uint64_t ns)
-{
-	static const struct {
-		uint64_t ns;
-		const char *name;
-	} units[] = { { NSEC_PER_SEC, "s" }, { 1000000, "ms" }, { 1000, "us" }, { 1, "ns" } };
-	size_t i = 0;
-
-	while (units[i].ns > 1 && ns < units[i].ns)
-		i++;
-	buf__printf(out, "%.4g %s", (double)ns / (double)units[i].ns, units[i].name);
-}
-
 size_t summary__print_breaches(const struct options *opts, const struct kind_run *run)
 {
 	size_t i, cnt = 0;
@@ -300,9 +287,9 @@ size_t summary__print_breaches(const struct options *opts, const struct kind_run
 			continue;
 		cnt++;
 		buf__printf(&text, "sched-slo: p%.6g is ", slo->percent);
-		put_duration(&text, ns);
+		columns__duration(&text, ns);
 		buf__puts(&text, ", over ");
-		put_duration(&text, slo->limit_ns);
+		columns__duration(&text, slo->limit_ns);
 		log_err("%s", text.data ?: "sched-slo");
 	}
 	return cnt;

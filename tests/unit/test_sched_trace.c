@@ -93,25 +93,6 @@ static void test_nothing_shrinks_below_zero(void **state)
 	sched_trace__done(&t);
 }
 
-static void test_sorting_adds_up_duplicates(void **state)
-{
-	struct sched_thread_sums threads[] = {
-		thread(9, 2, "z", 1, 1, 1, 1), thread(5, 7, "b", 2, 10, 0, 5),
-		thread(9, 1, "y", 1, 2, 2, 2), thread(5, 7, "b", 3, 1, 2, 3),
-		thread(1, 9, "a", 0, 0, 0, 0),
-	};
-
-	assert_int_equal(sched_threads__sort(threads, 5), 4);
-	assert_int_equal(threads[0].tid, 1);
-	assert_int_equal(threads[1].tid, 5);
-	assert_int_equal(sched_sums__waits(&threads[1].sums), 5);
-	assert_int_equal(threads[1].sums.preempted_ns, 11);
-	assert_int_equal(sched_sums__latency_ns(&threads[1].sums), 21);
-	assert_string_equal(threads[2].comm, "y");
-	assert_string_equal(threads[3].comm, "z");
-	assert_int_equal(sched_threads__sort(NULL, 0), 0);
-}
-
 /* Rows are bounded, what did not fit is counted, and differences stay right meanwhile. */
 static void test_bounded(void **state)
 {
@@ -138,7 +119,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_differences),
 		cmocka_unit_test(test_nothing_shrinks_below_zero),
-		cmocka_unit_test(test_sorting_adds_up_duplicates),
 		cmocka_unit_test(test_bounded),
 	};
 

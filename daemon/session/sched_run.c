@@ -140,6 +140,11 @@ static int add_row(const struct sched_row *row, void *ctx)
 		return add_synthetic_row(e, "[profile_full]", "[lost]", values);
 	default:
 		stack = wait_stacks__get(e->r->stacks, row->stack);
+		/* All rows of a thread bear its last name; only the CPU is one of the stack. */
+		if (!(e->f->opts->labels & LABEL_CPU)) {
+			stack.labels = e->labels.labels;
+			stack.labels_cnt = e->labels.cnt;
+		}
 		return profile__add(e->profile, stack.locations, stack.locations_cnt, stack.labels,
 				    stack.labels_cnt, values);
 	}

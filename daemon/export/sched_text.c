@@ -269,13 +269,32 @@ static uint64_t cause_total(const struct sched_report *r, enum sched_cause cause
 	       r->cause_ns[SCHED_RUNNABLE][cause];
 }
 
+/*
+ * Waits of no length have no cause and no culprit, and may be most of all waits: told apart, so
+ * that "unknown" is what is not known. The first slot has those of 1 ns, too, which are none to
+ * speak of.
+ */
+uint64_t sched_text__no_waits(const struct sched_report *r)
+{
+	uint64_t cnt = r->histograms[SCHED_LATENCY].slots[0];
+
+	if (cnt > r->cause_waits[SCHED_CAUSE_UNKNOWN])
+		cnt = r->cause_waits[SCHED_CAUSE_UNKNOWN];
+	return cnt < r->unknown_waits ? cnt : r->unknown_waits;
+}
+
+static uint64_t cause_waits(const struct sched_report *r, enum sched_cause cause)
+{
+	return r->cause_waits[cause] - (cause == SCHED_CAUSE_UNKNOWN ? sched_text__no_waits(r) : 0);
+}
+
 /* The cause of the largest sum that 'shown' has not got; SCHED_CAUSES when there is none. */
 static enum sched_cause next_cause(const struct sched_report *r, const bool shown[SCHED_CAUSES])
 {
 	enum sched_cause cause, best = SCHED_CAUSES;
 
 	for (cause = 0; cause < SCHED_CAUSES; cause++)
-		if (!shown[cause] && (r->cause_waits[cause] || cause_total(r, cause)) &&
+		if (!shown[cause] && (cause_waits(r, cause) || cause_total(r, cause)) &&
 		    (best == SCHED_CAUSES || cause_total(r, cause) > cause_total(r, best)))
 			best = cause;
 	return best;
@@ -287,7 +306,7 @@ static void put_causes(struct sched_screen *s)
 	enum sched_reason reason;
 	enum sched_cause cause;
 
-	if (next_cause(s->r, shown) == SCHED_CAUSES)
+	if (next_cause(s->r, shown) == SCHED_CAUSES && !sched_text__no_waits(s->r))
 		return;
 	buf__putc(s->out, '\n');
 	sched_text__ink(s, SCHED_INK_HEADING);
@@ -300,17 +319,24 @@ static void put_causes(struct sched_screen *s)
 	while ((cause = next_cause(s->r, shown)) != SCHED_CAUSES) {
 		shown[cause] = true;
 		columns__put_name(s->out, NAME_WIDTH, sched_cause__name(cause), COLUMNS_KEEP_HEAD);
-		sched_text__amount(s, s->r->cause_waits[cause], cause_total(s->r, cause));
+		sched_text__amount(s, cause_waits(s->r, cause), cause_total(s->r, cause));
 		for (reason = 0; reason < SCHED_REASONS; reason++)
 			columns__put_duration(s->out, CAUSE_WIDTH, s->r->cause_ns[reason][cause]);
 		buf__putc(s->out, '\n');
 	}
+	if (!sched_text__no_waits(s->r))
+		return;
+	columns__put_name(s->out, NAME_WIDTH, SCHED_NO_WAIT, COLUMNS_KEEP_HEAD);
+	sched_text__amount(s, sched_text__no_waits(s->r), 0);
+	for (reason = 0; reason < SCHED_REASONS; reason++)
+		columns__put_duration(s->out, CAUSE_WIDTH, 0);
+	buf__putc(s->out, '\n');
 }
 
 /* --- notes -------------------------------------------------------------------------------------
  */
 
-/* "12 waits", and the rest of it as a sentence. */
+/* What follows the number: of waits, unless it says otherwise. */
 static const struct {
 	const char *one, *many;
 } note_texts[SCHED_NOTES] = {
@@ -322,10 +348,10 @@ static const struct {
 				      "waits began on another CPU: that part is runnable" },
 	[SCHED_NOTE_MATRIX_FULL] = { "wait had no place among the pairs: other",
 				     "waits had no place among the pairs: other" },
-	[SCHED_NOTE_NAMES_FULL] = { "wait had no place among the names: other",
-				    "waits had no place among the names: other" },
-	[SCHED_NOTE_NO_STATE] = { "wait of a thread there was no memory for: woken",
-				  "waits of threads there was no memory for: woken" },
+	[SCHED_NOTE_NAMES_FULL] = { "time a thread's name had no place: other",
+				    "times a thread's name had no place: other" },
+	[SCHED_NOTE_NO_STATE] = { "switch to a thread whose state could not be kept",
+				  "switches to threads whose state could not be kept" },
 	[SCHED_NOTE_GROUPS_FULL] = { "wait had no place among the groups: " SCHED_GROUP_OTHER,
 				     "waits had no place among the groups: " SCHED_GROUP_OTHER },
 	[SCHED_NOTE_THREADS_LOST] = { "thread that ended is not among the threads",

@@ -33,6 +33,10 @@ void sched_text__plain(struct sched_screen *s);
 void sched_text__amount_titles(struct sched_screen *s);
 void sched_text__amount(struct sched_screen *s, uint64_t waits, uint64_t ns);
 
+/* Waits of no length, which are among the unknown, and what they are shown as. */
+#define SCHED_NO_WAIT "(no wait)"
+uint64_t sched_text__no_waits(const struct sched_report *r);
+
 /* Each with an empty line before it; nothing when there is nothing to show. */
 void sched_text__groups(struct sched_screen *s);
 void sched_text__worst(struct sched_screen *s);

@@ -201,11 +201,19 @@ void sched_text__worst(struct sched_screen *s)
 /* --- who kept whom waiting ---------------------------------------------------------------------
  */
 
+static void put_sum(struct sched_screen *s, size_t width, const char *name, uint64_t waits,
+		    uint64_t ns)
+{
+	put_title(s, width, name);
+	sched_text__amount(s, waits, ns);
+	buf__putc(s->out, '\n');
+}
+
 void sched_text__matrix(struct sched_screen *s)
 {
 	const struct sched_report *r = s->r;
 	size_t names_width = s->width - SCHED_AMOUNT_WIDTH, name_width = (names_width - 1) / 2, i;
-	uint64_t others_ns = 0, others_waits = 0;
+	uint64_t others_ns = 0, others_waits = 0, no_waits = sched_text__no_waits(r);
 
 	if (!r->cells_cnt && !r->unknown_waits)
 		return;
@@ -234,13 +242,10 @@ void sched_text__matrix(struct sched_screen *s)
 		sched_text__amount(s, others_waits, others_ns);
 		buf__putc(s->out, '\n');
 	}
-	if (r->unknown_waits) {
-		put_title(s, names_width, "(unknown)");
-		sched_text__amount(s, r->unknown_waits, r->unknown_ns);
-		buf__putc(s->out, '\n');
-	}
-	put_title(s, names_width, "(all)");
-	sched_text__amount(s, r->histograms[SCHED_LATENCY].cnt,
-			   r->histograms[SCHED_LATENCY].sum_ns);
-	buf__putc(s->out, '\n');
+	if (r->unknown_ns || r->unknown_waits > no_waits)
+		put_sum(s, names_width, "(unknown)", r->unknown_waits - no_waits, r->unknown_ns);
+	if (no_waits)
+		put_sum(s, names_width, SCHED_NO_WAIT, no_waits, 0);
+	put_sum(s, names_width, "(all)", r->histograms[SCHED_LATENCY].cnt,
+		r->histograms[SCHED_LATENCY].sum_ns);
 }

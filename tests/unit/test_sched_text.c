@@ -99,6 +99,35 @@ static void test_extremes(void **state)
 	out = view(r, 0, false);
 }
 
+/* Woken and switched to at once: neither a cause nor a culprit is unknown of that. */
+static void test_waits_of_no_length(void **state)
+{
+	_cleanup_(profile__freep) struct profile *p = fixed_sched();
+	struct sched_report *r = p->sched;
+	_cleanup_buf_ struct buf out = BUF_INIT;
+	char line[128];
+
+	observe(&r->histograms[SCHED_LATENCY], 0, 7000);
+	observe(&r->histograms[SCHED_RUNNABLE], 0, 7000);
+	r->cause_waits[SCHED_CAUSE_UNKNOWN] += 7000;
+	r->unknown_waits += 7000;
+	out = view(r, 0, false);
+	assert_fits(&out, 80);
+	assert_non_null(strstr(out.data, "\n(no wait)         7,000       0      0%          0"));
+	snprintf(line, sizeof(line), "\n%-51s%12s       0      0%%\n", "(no wait)", "7,000");
+	assert_non_null(strstr(out.data, line));
+	snprintf(line, sizeof(line), "\n%-51s%12s  40.5ms", "(unknown)", "9");
+	assert_non_null(strstr(out.data, line));
+	assert_null(strstr(out.data, "\nunknown"));
+	buf__done(&out);
+	/* one more of which it is not known */
+	observe(&r->histograms[SCHED_LATENCY], 500, 1);
+	r->cause_waits[SCHED_CAUSE_UNKNOWN]++;
+	r->cause_ns[SCHED_RUNNABLE][SCHED_CAUSE_UNKNOWN] = 500;
+	out = view(r, 0, false);
+	assert_non_null(strstr(out.data, "\nunknown               1   500ns   <0.1%"));
+}
+
 static size_t count_text(const char *text, const char *what)
 {
 	size_t cnt = 0;
@@ -282,6 +311,7 @@ int main(void)
 		cmocka_unit_test(test_narrow_and_wide),
 		cmocka_unit_test(test_no_waits),
 		cmocka_unit_test(test_extremes),
+		cmocka_unit_test(test_waits_of_no_length),
 		cmocka_unit_test(test_histogram_rows),
 		cmocka_unit_test(test_histogram_detail),
 		cmocka_unit_test(test_others),

@@ -119,7 +119,7 @@ static void print_completeness(const struct kind_run *run, bool verbose)
 		return;
 	if (run->sched)
 		log_info("%s: the user stacks of %.2f %% of %" PRId64
-			 " waits are complete, by the %" PRIu64 " sampled",
+			 " waits are complete (by %" PRIu64 " sampled ones)",
 			 run->probe->name, completeness__percent(&c), stacks,
 			 run->account.aggregated);
 	else

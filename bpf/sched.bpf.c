@@ -10,19 +10,13 @@
 #include "maps.bpf.h"
 #include "sched_count.bpf.h"
 #include "sched_cpu.bpf.h"
+#include "sched_stack.bpf.h"
 #include "sched_task.bpf.h"
-#include "stack.bpf.h"
 
-#define TASK_DEAD         0x80 /* include/linux/sched.h: the last switch of a task */
-#define NR_SCHED_YIELD    24   /* x86-64 */
-#define STACK_GAP_NS      4000000ULL
-#define STACKS_AT_ONCE    50
-#define Q_CERTAIN         (~0U)
-#define Q_MIN             (1U << 26) /* one in 64 */
-#define MEAN_CERTAIN_BITS 20         /* threads whose waits last 2^20 ns are always sampled */
-#define MEAN_WEIGHT_BITS  3
-#define CGROUP_LEVELS     32
-#define SHARE_BITS        10 /* of a length of time: products then fit 64 bits */
+#define TASK_DEAD      0x80 /* include/linux/sched.h: the last switch of a task */
+#define NR_SCHED_YIELD 24   /* x86-64 */
+#define CGROUP_LEVELS  32
+#define SHARE_BITS     10 /* of a length of time: products then fit 64 bits */
 
 const volatile bool sched_switch_has_state = false; /* the tracepoint's fourth argument: 5.18 */
 const volatile __u64 sched_filter_cgroup = 0;       /* id of the TARGET, where it is a cgroup */
@@ -116,58 +110,6 @@ static __always_inline void expect_wake_up(struct sched_task *t)
 	t->stack_id = STACK_ID_NONE;
 }
 
-/* Nothing is known of its waits: its stack is taken. */
-static __always_inline void start_sampling(struct sched_task *t)
-{
-	t->mean_ns = 1U << MEAN_CERTAIN_BITS;
-	t->q = Q_CERTAIN;
-}
-
-/* The longer a thread's recent waits, the surer its stack is taken; STACK_GAP_NS apart on average,
- * and STACKS_AT_ONCE at most. */
-static __always_inline bool is_sampled(struct sched_cpu *cpu, u32 q, u64 now)
-{
-	cpu->random = cpu->random * 6364136223846793005ULL + 1442695040888963407ULL;
-	if (cpu->random >> 32 > q)
-		return false;
-	if (cpu->stacks_until_ns < now)
-		cpu->stacks_until_ns = now;
-	if (cpu->stacks_until_ns - now > STACKS_AT_ONCE * STACK_GAP_NS)
-		return false;
-	cpu->stacks_until_ns += STACK_GAP_NS;
-	return true;
-}
-
-static __noinline u64 take_stack(u64 *ctx, struct sched_cpu *cpu, struct task_struct *prev)
-{
-	u32 kind = EVENT_SCHED_STACK, slot = SCRATCH_SCHED;
-	struct event_counters *counters = bpf_map_lookup_elem(&event_counters, &kind);
-	struct scratch *s = bpf_map_lookup_elem(&scratch, &slot);
-	struct stack_event_header *h;
-	u64 id;
-	u16 cs;
-
-	if (!counters || !s)
-		return STACK_ID_LOST;
-	counters__add(counters, COUNTER_FIRED);
-	if (!stack__claim(s)) {
-		counters__add(counters, COUNTER_DROPPED_SCRATCH_BUSY);
-		return STACK_ID_LOST;
-	}
-	h = &s->event.header;
-	stack__identify(h, prev, prev->group_leader, EVENT_SCHED_STACK);
-	id = (u64)(bpf_get_smp_processor_id() + 1) << 48 | ++cpu->stack_seq;
-	h->stack_id = id;
-	h->thread_start_ns = prev->start_boottime;
-	h->kernel_frames_cnt = stack__take_kernel(ctx, s->event.frames);
-	cs = stack__saved_regs(s, prev);
-	stack__take_user(s, SCRATCH_SCHED, prev, cs, false);
-	if (stack__submit(ctx, s, SCRATCH_SCHED, EVENT_SCHED_STACK_COLD, counters, false))
-		id = STACK_ID_LOST;
-	stack__release(s);
-	return id;
-}
-
 static __always_inline bool has_waited(const struct sched_task *t)
 {
 	return t->sums.waits[0] || t->sums.waits[1];
@@ -207,67 +149,6 @@ static __noinline void send_thread(struct sched_cpu *cpu, struct task_struct *ta
 	task__forget(task);
 }
 
-/* A task is met while it runs: what it has waited before is not counted. */
-static __always_inline void meet_running(struct sched_task *t, struct task_struct *task)
-{
-	t->is_known = 1;
-	t->run_delay = task->sched_info.run_delay;
-	t->nvcsw = task->nvcsw;
-	start_sampling(t);
-	expect_wake_up(t);
-}
-
-/* Its run began before the window, or without memory for its state. */
-static __always_inline struct sched_task *refresh_run(struct sched_cpu *cpu,
-						      struct task_struct *prev)
-{
-	struct sched_task *t = task__get(prev);
-
-	if (t) {
-		task__update_name(t, prev, &cpu->next_name, cpu->counts.notes);
-		task__update_cgroup(t, prev);
-		if (!t->is_known)
-			meet_running(t, prev);
-	}
-	cpu__begin_run(cpu, prev, t);
-	if (!is_of_target(prev, t))
-		cpu__current_run(cpu)->q = 0;
-	return t;
-}
-
-/* Most tasks leave to sleep, without their stack being taken: what enter() left is right then, and
- * their state need not be looked up. */
-static __always_inline void leave(u64 *ctx, struct sched_cpu *cpu, struct task_struct *prev,
-				  u64 now)
-{
-	struct sched_run *r = cpu__current_run(cpu);
-	bool preempt = ctx[0], is_wanted;
-	u32 state = prev_state(ctx, prev), q;
-	struct sched_task *t = NULL;
-
-	if (!r->has_state || r->tid != (u32)prev->pid)
-		t = refresh_run(cpu, prev);
-	q = r->q;
-	cpu__end_run(cpu, prev, now);
-	is_wanted = is_sampled(cpu, q, now);
-	if (!preempt && state && !(state & TASK_DEAD) && !is_wanted)
-		return;
-	if (!t)
-		t = task__find(prev);
-	if (!t)
-		return;
-	if (state & TASK_DEAD) {
-		send_thread(cpu, prev, t);
-		return;
-	}
-	t->origin = origin_of(prev, t, preempt, state);
-	t->out_ns = preempt && state ? now : 0;
-	if (is_wanted && is_of_target(prev, t)) {
-		t->sampled_q = q;
-		t->stack_id = take_stack(ctx, cpu, prev);
-	}
-}
-
 /* Length of the wait that ends now by the kernel's account: its last leg, which sched_info will add
  * right behind us, and legs that it closed when it moved the task. False: it counts none. */
 static __always_inline bool measure(struct task_struct *next, struct sched_task *t, u64 now,
@@ -284,7 +165,7 @@ static __always_inline bool measure(struct task_struct *next, struct sched_task 
 		before = t->is_met ? t->met_delay : next->start_time >= sched_since_ns ? 0 : delay;
 		t->is_known = 1;
 		t->origin = SCHED_ORIGIN_WOKEN;
-		start_sampling(t);
+		sampling__start(t);
 	}
 	if (before > delay)
 		before = delay;
@@ -436,9 +317,6 @@ static __noinline void send_wait(struct event_counters *counters, const struct s
 
 static __always_inline void add_to_thread(struct sched_task *t, const struct sched_wait *w)
 {
-	const u64 most_ns = 2U << MEAN_CERTAIN_BITS;
-	u64 recent_ns = w->wait_ns < most_ns ? w->wait_ns : most_ns, q;
-
 	if (w->origin == SCHED_ORIGIN_PREEMPTED) {
 		t->sums.waits[SCHED_ORIGIN_PREEMPTED]++;
 		t->sums.preempted_ns += w->wait_ns;
@@ -447,9 +325,30 @@ static __always_inline void add_to_thread(struct sched_task *t, const struct sch
 		t->sums.delayed_ns += w->reason_ns[SCHED_DELAYED];
 		t->sums.runnable_ns += w->reason_ns[SCHED_RUNNABLE];
 	}
-	t->mean_ns += (recent_ns >> MEAN_WEIGHT_BITS) - (t->mean_ns >> MEAN_WEIGHT_BITS);
-	q = (u64)t->mean_ns << (32 - MEAN_CERTAIN_BITS);
-	t->q = q > Q_CERTAIN ? Q_CERTAIN : q < Q_MIN ? Q_MIN : q;
+	sampling__learn(t, w->wait_ns);
+}
+
+/* cpu->wait is measured, split and judged. */
+static __always_inline void account(struct sched_cpu *cpu, struct event_counters *counters,
+				    struct task_struct *task, struct sched_task *t)
+{
+	struct sched_wait *w = &cpu->wait;
+
+	count__wait(cpu);
+	if (w->wait_ns > cpu->worst_ns && sched_worst_cnt)
+		count__worst(cpu, task);
+	add_to_thread(t, w);
+	send_wait(counters, w, t);
+}
+
+static __always_inline void begin_wait(struct sched_wait *w, struct task_struct *task,
+				       const struct sched_task *t)
+{
+	w->tgid = task->tgid;
+	w->tid = task->pid;
+	w->name = t->name;
+	w->cgroup_id = t->cgroup_id;
+	w->origin = t->origin;
 }
 
 static __always_inline void count_wait(struct sched_cpu *cpu, struct event_counters *counters,
@@ -463,19 +362,11 @@ static __always_inline void count_wait(struct sched_cpu *cpu, struct event_count
 		counters__add(counters, COUNTER_UNACCOUNTED);
 		return;
 	}
-	w->tgid = next->tgid;
-	w->tid = next->pid;
-	w->name = t->name;
-	w->cgroup_id = t->cgroup_id;
+	begin_wait(w, next, t);
 	w->wait_ns = now - from + earlier_ns;
-	w->origin = t->origin;
 	split(cpu, &cpu->counts, from, earlier_ns);
 	judge(cpu, t, now, from, earlier_ns, throttled);
-	count__wait(cpu);
-	if (w->wait_ns > cpu->worst_ns && sched_worst_cnt)
-		count__worst(cpu, next);
-	add_to_thread(t, w);
-	send_wait(counters, w, t);
+	account(cpu, counters, next, t);
 }
 
 static __always_inline void enter(struct sched_cpu *cpu, struct event_counters *counters,
@@ -508,6 +399,96 @@ static __always_inline void enter(struct sched_cpu *cpu, struct event_counters *
 		cpu__current_run(cpu)->q = 0;
 }
 
+/* A task is met while it runs: what it has waited before is not counted. */
+static __always_inline void meet_running(struct sched_task *t, struct task_struct *task)
+{
+	t->is_known = 1;
+	t->run_delay = task->sched_info.run_delay;
+	t->nvcsw = task->nvcsw;
+	sampling__start(t);
+	expect_wake_up(t);
+}
+
+/*
+ * It was switched in behind our back: tracing programs are not called everywhere. How long it had
+ * waited the kernel says; that nobody is to blame, we say.
+ */
+static __always_inline void count_missed(struct sched_cpu *cpu, struct event_counters *counters,
+					 struct task_struct *prev, struct sched_task *t)
+{
+	u64 delay = prev->sched_info.run_delay;
+	struct sched_wait *w = &cpu->wait;
+
+	if (delay > t->run_delay && is_of_target(prev, t)) {
+		begin_wait(w, prev, t);
+		w->wait_ns = delay - t->run_delay;
+		w->reason_ns[SCHED_DELAYED] = 0;
+		w->reason_ns[SCHED_PREEMPTED] =
+			w->origin == SCHED_ORIGIN_PREEMPTED ? w->wait_ns : 0;
+		w->reason_ns[SCHED_RUNNABLE] = w->wait_ns - w->reason_ns[SCHED_PREEMPTED];
+		w->cause = SCHED_CAUSE_UNKNOWN;
+		w->culprit_nr = 0;
+		counters__add(counters, COUNTER_FIRED);
+		account(cpu, counters, prev, t);
+	}
+	t->run_delay = delay;
+	t->nvcsw = prev->nvcsw;
+	expect_wake_up(t);
+}
+
+/* Its run began before the window, without memory for its state, or unseen. */
+static __always_inline struct sched_task *
+refresh_run(struct sched_cpu *cpu, struct event_counters *counters, struct task_struct *prev)
+{
+	struct sched_task *t = task__get(prev);
+
+	if (t) {
+		task__update_name(t, prev, &cpu->next_name, cpu->counts.notes);
+		task__update_cgroup(t, prev);
+		if (t->is_known)
+			count_missed(cpu, counters, prev, t);
+		else
+			meet_running(t, prev);
+	}
+	cpu__begin_run(cpu, prev, t);
+	if (!is_of_target(prev, t))
+		cpu__current_run(cpu)->q = 0;
+	return t;
+}
+
+/* Most tasks leave to sleep, without their stack being taken: what enter() left is right then, and
+ * their state need not be looked up. */
+static __always_inline void leave(u64 *ctx, struct sched_cpu *cpu, struct event_counters *counters,
+				  struct task_struct *prev, u64 now)
+{
+	struct sched_run *r = cpu__current_run(cpu);
+	bool preempt = ctx[0], is_wanted;
+	u32 state = prev_state(ctx, prev), q;
+	struct sched_task *t = NULL;
+
+	if (!r->has_state || r->tid != (u32)prev->pid)
+		t = refresh_run(cpu, counters, prev);
+	q = r->q;
+	cpu__end_run(cpu, prev, now);
+	is_wanted = sampling__wants(cpu, q, now);
+	if (!preempt && state && !(state & TASK_DEAD) && !is_wanted)
+		return;
+	if (!t)
+		t = task__find(prev);
+	if (!t)
+		return;
+	if (state & TASK_DEAD) {
+		send_thread(cpu, prev, t);
+		return;
+	}
+	t->origin = origin_of(prev, t, preempt, state);
+	t->out_ns = preempt && state ? now : 0;
+	if (is_wanted && is_of_target(prev, t)) {
+		t->sampled_q = q;
+		t->stack_id = sampling__take(ctx, cpu, prev);
+	}
+}
+
 SEC("?tp_btf/sched_switch")
 int sched_switch(u64 *ctx)
 {
@@ -534,7 +515,7 @@ int sched_switch(u64 *ctx)
 	counters = &cpu->counts.switches;
 	counters__add(counters, COUNTER_FIRED);
 	if (prev->pid) {
-		leave(ctx, cpu, prev, now);
+		leave(ctx, cpu, counters, prev, now);
 	} else {
 		if (cpu__current_run(cpu)->tid)
 			cpu__begin_run(cpu, prev, NULL); /* as it was met */

@@ -40,8 +40,8 @@ struct sched_name {
 };
 
 struct sched_snapshot {
-	struct sched_totals totals; /* of all CPUs */
-	struct sched_thread_sums *threads;
+	struct sched_totals totals;        /* of all CPUs */
+	struct sched_thread_sums *threads; /* by (tid, start_ns), each once */
 	size_t threads_cnt, threads_cap;
 	struct sched_group_histograms *groups; /* the one of key ~0 only if it has waits */
 	size_t groups_cnt, groups_cap;

@@ -9,8 +9,7 @@
 #include "compat.bpf.h"
 #include "maps.bpf.h"
 
-#define SCHED_TASKS_MAX   16384 /* of the hash */
-#define SCHED_ROOT_CGROUP 1     /* id of the root of every hierarchy */
+#define SCHED_ROOT_CGROUP 1 /* id of the root of every hierarchy */
 
 #define NAME_CPU_BITS                                                                              \
 	12 /* ids are counted per CPU: there is no atomic fetch-and-add before 5.12                \

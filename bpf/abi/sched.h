@@ -94,10 +94,11 @@ enum sched_by {
 	SCHED_BY_CPU = 4,
 };
 
-#define SCHED_NAMES_MAX  4096 /* comms met; id 0 is "other" */
-#define SCHED_MATRIX_MAX 4096 /* cells */
-#define SCHED_GROUPS_MAX 256  /* groups observed, SCHED_OTHER_KEY included */
-#define SCHED_WORST_MAX  64   /* worst waits kept per CPU */
+#define SCHED_TASKS_MAX  16384 /* where threads are kept in a hash */
+#define SCHED_NAMES_MAX  4096  /* comms met; id 0 is "other" */
+#define SCHED_MATRIX_MAX 4096  /* cells */
+#define SCHED_GROUPS_MAX 256   /* groups observed, SCHED_OTHER_KEY included */
+#define SCHED_WORST_MAX  64    /* worst waits kept per CPU */
 
 #define SCHED_IDLE_KEY  (~0ULL) /* the culprit is the idle task */
 #define SCHED_OTHER_KEY (~0ULL) /* of groups: those that found no place */

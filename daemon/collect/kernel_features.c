@@ -23,7 +23,9 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "collect/cpus.h"
+#include "abi/sched.h"
 #include "collect/kernel_checks.h"
+#include "collect/sched_kernel.h"
 
 /* uapi of 6.6; the headers built against may be older. */
 #define ATTACH_TRACE_UPROBE_MULTI 48
@@ -259,6 +261,23 @@ static void check_task_pt_regs(const struct host *h, struct feature *f)
 			       f);
 }
 
+static void check_scheduler(const struct host *h, struct feature *f)
+{
+	struct sched_kernel kernel;
+
+	if (sched_kernel__probe(&kernel)) {
+		feature__set(f, FEATURE_DEGRADED, "not known without BTF: --sched cannot be used");
+	} else if (kernel.missing) {
+		feature__set(f, FEATURE_DEGRADED, "no %s: --sched cannot be used", kernel.missing);
+	} else if (!kernel.has_task_storage) {
+		feature__set(f, FEATURE_DEGRADED, "threads are kept in a hash of %d",
+			     SCHED_TASKS_MAX);
+		feature__advise(f, "5.13 has task storage for tracing programs");
+	} else {
+		feature__set(f, FEATURE_OK, "run_delay of every thread, task storage");
+	}
+}
+
 /* A link to a directory is refused: with EBADF by a kernel that knows such links, else otherwise.
  */
 static void check_uprobe_multi(const struct host *h, struct feature *f)
@@ -359,6 +378,7 @@ static const struct check {
 	{ "BPF programs", true, check_program },
 	{ "BPF JIT", false, check_jit },
 	{ "user registers", false, check_task_pt_regs },
+	{ "scheduler waits", false, check_scheduler },
 	{ "uprobe_multi", false, check_uprobe_multi },
 	{ "kernel addresses", false, check_kernel_addresses },
 	{ "map_files", false, check_map_files },

@@ -37,7 +37,7 @@ static void choose_maps(struct cprofd_bpf *skel, const struct collector_config *
 
 static int find_kernel(struct sched_kernel *kernel)
 {
-	int err = sched_kernel__probe(kernel);
+	int err = sched_kernel__probe_quick(kernel);
 
 	if (err)
 		return err;

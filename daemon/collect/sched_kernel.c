@@ -9,10 +9,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/utsname.h>
 #include <bpf/btf.h>
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "collect/kernel_version.h"
 
 #define PROC_MAX_BYTES 65536
 
@@ -66,12 +68,12 @@ static bool has_helper_of_5_13(const struct btf *btf)
 	return false;
 }
 
-/* Fields of zero: compiled in, and switched off (before 5.14, without schedstats). */
+/* No file: not compiled in. Fields of zero: switched off (before 5.14, without schedstats). */
 static bool is_accounting_off(void)
 {
 	_cleanup_buf_ struct buf text = BUF_INIT;
 
-	return !file__read("/proc/self/schedstat", PROC_MAX_BYTES, &text) && text.len &&
+	return file__read("/proc/self/schedstat", PROC_MAX_BYTES, &text) || !text.len ||
 	       !strncmp(text.data, "0 0 0", 5);
 }
 
@@ -90,6 +92,18 @@ int sched_kernel__probe(struct sched_kernel *ret)
 	btf__free(btf);
 	if (!ret->missing && is_accounting_off())
 		ret->missing = "run_delay accounting (boot with delayacct, or 5.14)";
+	return 0;
+}
+
+int sched_kernel__probe_quick(struct sched_kernel *ret)
+{
+	struct kernel_version version;
+	struct utsname uts;
+
+	*ret = (struct sched_kernel){ .has_task_storage = true, .switch_has_state = true };
+	if (uname(&uts) || kernel_version__parse(uts.release, uts.version, "", &version) ||
+	    kernel_version__is_before(&version, 5, 19, 0) || is_accounting_off())
+		return sched_kernel__probe(ret);
 	return 0;
 }
 

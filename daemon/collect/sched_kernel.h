@@ -16,6 +16,10 @@ struct sched_kernel {
 /* 0, or -errno: no BTF can be read. */
 int sched_kernel__probe(struct sched_kernel *ret);
 
+/* Likewise, without reading BTF (12 ms) where the version leaves no doubt; what a configuration of
+ * such a kernel lacks is then not found. */
+int sched_kernel__probe_quick(struct sched_kernel *ret);
+
 /* The cpu controller is mounted as a version 1 hierarchy. */
 bool sched_kernel__has_cgroup_v1(void);
 

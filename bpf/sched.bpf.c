@@ -152,7 +152,7 @@ static __noinline void send_thread(struct sched_cpu *cpu, struct task_struct *ta
 /* Length of the wait that ends now by the kernel's account: its last leg, which sched_info will add
  * right behind us, and legs that it closed when it moved the task. False: it counts none. */
 static __always_inline bool measure(struct task_struct *next, struct sched_task *t, u64 now,
-				    struct sched_counts *counts, u64 *ret_from, u64 *ret_earlier_ns)
+				    u64 *ret_from, u64 *ret_earlier_ns)
 {
 	u64 queued = next->sched_info.last_queued, delay = next->sched_info.run_delay;
 	u64 leg = queued ? now - queued : 0, before;
@@ -171,13 +171,7 @@ static __always_inline bool measure(struct task_struct *next, struct sched_task 
 		before = delay;
 	*ret_earlier_ns = delay - before;
 	t->run_delay = delay + leg;
-	if (queued || delay != before)
-		return true;
-	if (t->out_ns) {
-		counts->notes[SCHED_NOTE_UNACCOUNTED]++;
-		counts->unaccounted_ns += now - t->out_ns;
-	}
-	return false;
+	return queued || delay != before;
 }
 
 static __always_inline void split(struct sched_cpu *cpu, struct sched_counts *counts, u64 from,
@@ -351,15 +345,25 @@ static __always_inline void begin_wait(struct sched_wait *w, struct task_struct 
 	w->origin = t->origin;
 }
 
+/* Filtered threads are measured, too: they may become the TARGET's. */
 static __always_inline void count_wait(struct sched_cpu *cpu, struct event_counters *counters,
 				       struct task_struct *next, struct sched_task *t, u64 now,
-				       u64 throttled)
+				       u64 throttled, bool is_ours)
 {
 	struct sched_wait *w = &cpu->wait;
 	u64 from, earlier_ns;
+	bool is_wait = measure(next, t, now, &from, &earlier_ns);
 
-	if (!measure(next, t, now, &cpu->counts, &from, &earlier_ns)) {
+	if (!is_ours) {
+		counters__add(counters, COUNTER_FILTERED);
+		return;
+	}
+	if (!is_wait) {
 		counters__add(counters, COUNTER_UNACCOUNTED);
+		if (t->out_ns) {
+			cpu->counts.notes[SCHED_NOTE_UNACCOUNTED]++;
+			cpu->counts.unaccounted_ns += now - t->out_ns;
+		}
 		return;
 	}
 	begin_wait(w, next, t);
@@ -386,10 +390,7 @@ static __always_inline void enter(struct sched_cpu *cpu, struct event_counters *
 	task__update_name(t, next, &cpu->next_name, cpu->counts.notes);
 	task__update_cgroup(t, next);
 	is_ours = is_of_target(next, t);
-	if (is_ours)
-		count_wait(cpu, counters, next, t, now, throttled);
-	else
-		counters__add(counters, COUNTER_FILTERED);
+	count_wait(cpu, counters, next, t, now, throttled, is_ours);
 	expect_wake_up(t);
 	t->nvcsw = next->nvcsw;
 	t->entered_ns = now;

@@ -15,6 +15,10 @@
 /* Old verifiers lose the bound of an index in a branch: mask it in place, right before its use. */
 #define BOUND(v, mask) asm volatile("%0 &= %1" : "+r"(v) : "i"(mask))
 
+/* Keeps what is rare out of the way of what every event runs: instruction cache is what it costs.
+ */
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
 /* include/linux/sched.h. PF_IO_WORKER since 5.12; PF_USER_WORKER since 6.4 (it replaces it for
  * vhost and io_uring workers, 54e6842d0775): tasks with an address space but no user registers. */
 #define PF_IO_WORKER   0x00000010

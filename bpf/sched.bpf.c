@@ -158,7 +158,7 @@ static __always_inline bool measure(struct task_struct *next, struct sched_task 
 	u64 leg = queued ? now - queued : 0, before;
 
 	*ret_from = queued ? queued : now;
-	if (t->is_known) {
+	if (!unlikely(!t->is_known)) {
 		before = t->run_delay;
 	} else {
 		/* For the first time: what it waited before the window is not ours. */
@@ -188,15 +188,15 @@ static __always_inline void split(struct sched_cpu *cpu, struct sched_counts *co
 		return;
 	}
 	cpu->is_short = from < cpu->first_ns;
-	if (cpu->stretch_end_ns > from)
+	if (unlikely(cpu->stretch_end_ns > from))
 		rt = sched_rt_since(from);
 	if (rt > w->wait_ns - earlier_ns)
 		rt = w->wait_ns - earlier_ns;
 	w->reason_ns[SCHED_DELAYED] = rt;
 	w->reason_ns[SCHED_RUNNABLE] = w->wait_ns - rt;
-	if (cpu->is_short)
+	if (unlikely(cpu->is_short))
 		counts->notes[SCHED_NOTE_LOOKBACK_SHORT]++;
-	if (earlier_ns)
+	if (unlikely(earlier_ns))
 		counts->notes[SCHED_NOTE_MIGRATED_LEG]++;
 }
 
@@ -246,7 +246,7 @@ static __always_inline u64 throttled_part(const struct sched_wait *w, const stru
 {
 	u64 ns, slept_ns;
 
-	if (throttled <= t->throttled_ns || t->run_cpu != bpf_get_smp_processor_id() ||
+	if (!unlikely(throttled > t->throttled_ns) || t->run_cpu != bpf_get_smp_processor_id() ||
 	    !t->entered_ns)
 		return 0;
 	ns = throttled - t->throttled_ns;
@@ -268,7 +268,7 @@ static __always_inline void judge(struct sched_cpu *cpu, const struct sched_task
 		return;
 	}
 	part = throttled_part(&cpu->wait, t, throttled, from);
-	if (!earlier_ns && !part && cpu__judge_at_once(cpu, from, t->cgroup))
+	if (!unlikely(earlier_ns) && !unlikely(part) && cpu__judge_at_once(cpu, from, t->cgroup))
 		return;
 	cpu__judge(cpu, from, now, t->cgroup);
 	cpu->verdict.parts[SCHED_CAUSE_MIGRATION] = earlier_ns;
@@ -283,10 +283,6 @@ static __noinline void send_wait(struct event_counters *counters, const struct s
 	struct sched_wait_event *ev;
 	int i;
 
-	if (t->stack_id == STACK_ID_NONE) {
-		counters__add(counters, COUNTER_UNSAMPLED);
-		return;
-	}
 	ev = bpf_ringbuf_reserve(&samples, sizeof(*ev), 0);
 	if (!ev) {
 		counters__add(counters, COUNTER_DROPPED_RING_FULL);
@@ -329,10 +325,13 @@ static __always_inline void account(struct sched_cpu *cpu, struct event_counters
 	struct sched_wait *w = &cpu->wait;
 
 	count__wait(cpu);
-	if (w->wait_ns > cpu->worst_ns && sched_worst_cnt)
+	if (unlikely(w->wait_ns > cpu->worst_ns) && sched_worst_cnt)
 		count__worst(cpu, task);
 	add_to_thread(t, w);
-	send_wait(counters, w, t);
+	if (unlikely(t->stack_id != STACK_ID_NONE))
+		send_wait(counters, w, t);
+	else
+		counters__add(counters, COUNTER_UNSAMPLED);
 }
 
 static __always_inline void begin_wait(struct sched_wait *w, struct task_struct *task,
@@ -380,7 +379,7 @@ static __always_inline void enter(struct sched_cpu *cpu, struct event_counters *
 	u64 throttled = throttled_ns(next);
 	bool is_ours;
 
-	if (!t) {
+	if (unlikely(!t)) {
 		/* A new thread's account is then taken up at its next switch-in. */
 		cpu->counts.notes[SCHED_NOTE_NO_STATE]++;
 		counters__add(counters, COUNTER_UNACCOUNTED);
@@ -396,7 +395,7 @@ static __always_inline void enter(struct sched_cpu *cpu, struct event_counters *
 	t->entered_ns = now;
 	t->throttled_ns = throttled;
 	cpu__begin_run(cpu, next, t);
-	if (!is_ours)
+	if (unlikely(!is_ours))
 		cpu__current_run(cpu)->q = 0;
 }
 
@@ -457,6 +456,29 @@ refresh_run(struct sched_cpu *cpu, struct event_counters *counters, struct task_
 	return t;
 }
 
+/* It was preempted, ends, or its stack is wanted: then its state is needed. */
+static __always_inline void leave_awake(u64 *ctx, struct sched_cpu *cpu, struct task_struct *prev,
+					struct sched_task *t, u64 now, bool is_wanted)
+{
+	u32 state = prev_state(ctx, prev);
+	bool preempt = ctx[0];
+
+	if (!t)
+		t = task__find(prev);
+	if (!t)
+		return;
+	if (unlikely(state & TASK_DEAD)) {
+		send_thread(cpu, prev, t);
+		return;
+	}
+	t->origin = origin_of(prev, t, preempt, state);
+	t->out_ns = preempt && state ? now : 0;
+	if (unlikely(is_wanted) && is_of_target(prev, t)) {
+		t->sampled_q = t->q;
+		t->stack_id = sampling__take(ctx, cpu, prev);
+	}
+}
+
 /* Most tasks leave to sleep, without their stack being taken: what enter() left is right then, and
  * their state need not be looked up. */
 static __always_inline void leave(u64 *ctx, struct sched_cpu *cpu, struct event_counters *counters,
@@ -467,27 +489,13 @@ static __always_inline void leave(u64 *ctx, struct sched_cpu *cpu, struct event_
 	u32 state = prev_state(ctx, prev), q;
 	struct sched_task *t = NULL;
 
-	if (!r->has_state || r->tid != (u32)prev->pid)
+	if (unlikely(!r->has_state || r->tid != (u32)prev->pid))
 		t = refresh_run(cpu, counters, prev);
 	q = r->q;
 	cpu__end_run(cpu, prev, now);
 	is_wanted = sampling__wants(cpu, q, now);
-	if (!preempt && state && !(state & TASK_DEAD) && !is_wanted)
-		return;
-	if (!t)
-		t = task__find(prev);
-	if (!t)
-		return;
-	if (state & TASK_DEAD) {
-		send_thread(cpu, prev, t);
-		return;
-	}
-	t->origin = origin_of(prev, t, preempt, state);
-	t->out_ns = preempt && state ? now : 0;
-	if (is_wanted && is_of_target(prev, t)) {
-		t->sampled_q = q;
-		t->stack_id = sampling__take(ctx, cpu, prev);
-	}
+	if (unlikely(preempt || !state || state & TASK_DEAD || is_wanted))
+		leave_awake(ctx, cpu, prev, t, now, is_wanted);
 }
 
 SEC("?tp_btf/sched_switch")
@@ -502,14 +510,14 @@ int sched_switch(u64 *ctx)
 
 	if (!cpu)
 		return 0;
-	if (!sched_is_open) {
+	if (unlikely(!sched_is_open)) {
 		if (prev_state(ctx, prev) & TASK_DEAD && (t = task__find(prev)))
 			send_thread(cpu, prev, t);
 		return 0;
 	}
 	/* The clock sched_info goes by; every task has the fair queue of the CPU it is on. */
 	now = prev->se.cfs_rq->rq->clock;
-	if (!cpu->first_ns) {
+	if (unlikely(!cpu->first_ns)) {
 		cpu->first_ns = now;
 		cpu->random = bpf_ktime_get_ns() | 1;
 	}

@@ -77,20 +77,17 @@ static __always_inline void count__observe(struct sched_observations *o, const s
 {
 	/* Woken and switched to at once is the most frequent wait of all. */
 	u32 slot = w->wait_ns <= 1 ? 0 : sched_slot(w->wait_ns);
+	u64 which = w->origin == SCHED_ORIGIN_PREEMPTED ? SCHED_OBSERVED_PREEMPTED
+							: SCHED_OBSERVED_RUNNABLE;
 
-	if (w->origin == SCHED_ORIGIN_PREEMPTED) {
-		observe(&o->histograms[SCHED_OBSERVED_PREEMPTED], w->wait_ns, slot, is_shared);
-		return;
+	if (unlikely(w->reason_ns[SCHED_DELAYED])) {
+		observe(&o->histograms[SCHED_OBSERVED_DELAYED_PART], w->reason_ns[SCHED_DELAYED],
+			sched_slot(w->reason_ns[SCHED_DELAYED]), is_shared);
+		observe(&o->histograms[SCHED_OBSERVED_RUNNABLE_PART], w->reason_ns[SCHED_RUNNABLE],
+			sched_slot(w->reason_ns[SCHED_RUNNABLE]), is_shared);
+		which = SCHED_OBSERVED_WHOLE;
 	}
-	if (!w->reason_ns[SCHED_DELAYED]) {
-		observe(&o->histograms[SCHED_OBSERVED_RUNNABLE], w->wait_ns, slot, is_shared);
-		return;
-	}
-	observe(&o->histograms[SCHED_OBSERVED_WHOLE], w->wait_ns, slot, is_shared);
-	observe(&o->histograms[SCHED_OBSERVED_DELAYED_PART], w->reason_ns[SCHED_DELAYED],
-		sched_slot(w->reason_ns[SCHED_DELAYED]), is_shared);
-	observe(&o->histograms[SCHED_OBSERVED_RUNNABLE_PART], w->reason_ns[SCHED_RUNNABLE],
-		sched_slot(w->reason_ns[SCHED_RUNNABLE]), is_shared);
+	observe(&o->histograms[which], w->wait_ns, slot, is_shared);
 }
 
 static __always_inline void count__cause(struct sched_counts *counts, const struct sched_wait *w)
@@ -163,7 +160,7 @@ static __always_inline void count__matrix(struct sched_cpu *cpu)
 	idx = ((victim * 31 + by) * 0x9e3779b97f4a7c15ULL) >> 32;
 	BOUND(idx, SCHED_CACHED_CELLS - 1);
 	c = &cpu->counts.cached[idx];
-	if (c->pair.victim != victim || c->pair.culprit != by || !c->cell.waits) {
+	if (unlikely(c->pair.victim != victim || c->pair.culprit != by || !c->cell.waits)) {
 		if (c->cell.waits)
 			sched_write_back(idx);
 		c->pair.victim = victim;
@@ -254,7 +251,7 @@ static __always_inline void count__wait(struct sched_cpu *cpu)
 	count__observe(&cpu->counts.observed, &cpu->wait, false);
 	count__cause(&cpu->counts, &cpu->wait);
 	count__matrix(cpu);
-	if (sched_by)
+	if (unlikely(sched_by))
 		sched_count_group(0);
 }
 

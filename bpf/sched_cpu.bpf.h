@@ -228,7 +228,7 @@ static __always_inline void cpu__end_run(struct sched_cpu *cpu, struct task_stru
 	r->end_ns = now;
 	is_rt = r->tid && (task->prio < PRIO_RT_END || cpu->is_rt);
 	r->cause = !r->tid ? SCHED_CAUSE_IDLE_CPU : is_rt ? SCHED_CAUSE_RT : SCHED_CAUSE_FAIR;
-	if (is_rt)
+	if (unlikely(is_rt))
 		cpu__add_stretch(cpu, r->start_ns, now);
 	cpu->runs_cnt++;
 	if (last && last != cpu->runs_cnt && cpu->runs_cnt - last < RUNS_JUDGED) {
@@ -290,7 +290,7 @@ static __always_inline bool cpu__judge_at_once(struct sched_cpu *cpu, u64 from, 
 
 	BOUND(idx, RUNS - 1);
 	r = &cpu->runs[idx];
-	if (!cpu->runs_cnt || r->start_ns > from)
+	if (unlikely(!cpu->runs_cnt || r->start_ns > from))
 		return false;
 	cpu->wait.culprit_nr = cpu->runs_cnt;
 	cpu->wait.cause = r->cause == SCHED_CAUSE_FAIR && r->cgroup == cgroup

@@ -38,15 +38,17 @@ static __always_inline void sampling__learn(struct sched_task *t, u64 wait_ns)
  * and STACKS_AT_ONCE at most. */
 static __always_inline bool sampling__wants(struct sched_cpu *cpu, u32 q, u64 now)
 {
+	bool is_wanted = false;
+
 	cpu->random = cpu->random * 6364136223846793005ULL + 1442695040888963407ULL;
-	if (cpu->random >> 32 > q)
-		return false;
-	if (cpu->stacks_until_ns < now)
-		cpu->stacks_until_ns = now;
-	if (cpu->stacks_until_ns - now > STACKS_AT_ONCE * STACK_GAP_NS)
-		return false;
-	cpu->stacks_until_ns += STACK_GAP_NS;
-	return true;
+	if (unlikely(cpu->random >> 32 <= q)) {
+		if (cpu->stacks_until_ns < now)
+			cpu->stacks_until_ns = now;
+		is_wanted = cpu->stacks_until_ns - now <= STACKS_AT_ONCE * STACK_GAP_NS;
+		if (is_wanted)
+			cpu->stacks_until_ns += STACK_GAP_NS;
+	}
+	return is_wanted;
 }
 
 static __noinline u64 sampling__take(u64 *ctx, struct sched_cpu *cpu, struct task_struct *prev)

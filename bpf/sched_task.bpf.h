@@ -134,12 +134,13 @@ static __always_inline void task__update_cgroup(struct sched_task *t, struct tas
 	u64 group = sched_cgroup_v1 ? (u64)task->sched_task_group : (u64)task->cgroups;
 	struct cgroup *cgroup;
 
-	if (t->group == group)
-		return;
-	t->group = group;
-	cgroup = sched_cgroup_v1 ? task->sched_task_group->css.cgroup : task->cgroups->dfl_cgrp;
-	t->cgroup = (u64)cgroup;
-	t->cgroup_id = cgroup ? cgroup->kn->id : SCHED_ROOT_CGROUP;
+	if (unlikely(t->group != group)) {
+		t->group = group;
+		cgroup = sched_cgroup_v1 ? task->sched_task_group->css.cgroup
+					 : task->cgroups->dfl_cgrp;
+		t->cgroup = (u64)cgroup;
+		t->cgroup_id = cgroup ? cgroup->kn->id : SCHED_ROOT_CGROUP;
+	}
 }
 
 /* The id of a comm, given at first sight; 0 when there is no room. */
@@ -167,15 +168,15 @@ static __always_inline void task__update_name(struct sched_task *t, struct task_
 	u64 *kept = (u64 *)t->comm;
 	struct task_struct *leader;
 
-	if (now[0] == kept[0] && now[1] == kept[1] && t->start_ns)
-		return;
-	kept[0] = now[0];
-	kept[1] = now[1];
-	leader = task->group_leader;
-	bpf_probe_read_kernel(t->leader_comm, sizeof(t->leader_comm), leader->comm);
-	t->start_ns = task->start_boottime;
-	t->process_start_ns = leader->start_boottime;
-	t->name = name_id(t->comm, next_name, notes);
+	if (unlikely(now[0] != kept[0] || now[1] != kept[1] || !t->start_ns)) {
+		kept[0] = now[0];
+		kept[1] = now[1];
+		leader = task->group_leader;
+		bpf_probe_read_kernel(t->leader_comm, sizeof(t->leader_comm), leader->comm);
+		t->start_ns = task->start_boottime;
+		t->process_start_ns = leader->start_boottime;
+		t->name = name_id(t->comm, next_name, notes);
+	}
 }
 
 #endif

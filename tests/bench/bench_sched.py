@@ -12,7 +12,6 @@ from pathlib import Path
 
 from kernel_maps import ids_of, maps_of
 from measure import (
-    BPF_STATS,
     BPFTOOL,
     BUILD,
     CPROFD,
@@ -30,17 +29,6 @@ import pprof_reader  # noqa: E402
 PROBE = BUILD / "tests" / "bench" / "sched_probe"
 ROUND_TRIPS = {"same CPU": 400000, "across CPUs": 50000}
 ADDED_NS_MAX, RATIO_MAX, MAPS_MB_MAX = 450, 0.45, 6
-
-
-@contextmanager
-def no_bpf_stats():
-    """Timing every program would cost as much as what is measured here."""
-    before = BPF_STATS.read_text(encoding="ascii")
-    BPF_STATS.write_text("0", encoding="ascii")
-    try:
-        yield
-    finally:
-        BPF_STATS.write_text(before, encoding="ascii")
 
 
 @contextmanager
@@ -176,7 +164,7 @@ def bench_sched(table, repeats):
         table.note("perf is not installed: ./scripts/install-deps.sh bench")
         return
     ours = Ours()
-    with no_bpf_stats():
+    with bpf_stats("0"):
         for place in ROUND_TRIPS:
             if place == "same CPU" or len(os.sched_getaffinity(0)) > 1:
                 bench_place(table, place, repeats, ours)

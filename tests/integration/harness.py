@@ -139,7 +139,26 @@ class Started:
             self.popen.communicate()
 
 
-class Workload:
+class ProcessGroup:
+    """What runs beside the test as self.popen and leads a group: killed with it at the end."""
+
+    popen = pid = None
+
+    def stop(self):
+        try:
+            os.killpg(self.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self.popen.communicate()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+
+class Workload(ProcessGroup):
     """A program of tests/workloads, by name or path: started, expectations read, ready.
 
     is_command: argv[0] is looked up in PATH. silent: it never says that it is ready.
@@ -175,19 +194,6 @@ class Workload:
         out, _ = self.popen.communicate(timeout=timeout)
         assert self.popen.returncode == 0, f"workload ended with {self.popen.returncode}"
         return out.decode()
-
-    def stop(self):
-        try:
-            os.killpg(self.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        self.popen.communicate()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.stop()
 
 
 def record(directory, *args, seconds=2, freq=999, name="cpu.pb.gz", command=(), status=0, **kwargs):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import BUILD, WORKLOADS, Started, wait_until
+from harness import BUILD, WORKLOADS, ProcessGroup, Started, wait_until
 
 PROBE = BUILD / "tests" / "bench" / "sched_probe"
 REASONS = ("preempted", "delayed", "runnable")
@@ -36,7 +36,7 @@ def state_of(pid, tid):
     return stat.rsplit(")", 1)[1].split()[0]
 
 
-class Load:
+class Load(ProcessGroup):
     """tests/workloads/sched_load: ready means that all its threads sleep on a barrier."""
 
     def __init__(self, mode, seconds=1.0, program=WORKLOADS / "sched_load"):
@@ -95,19 +95,6 @@ class Load:
 
     def wait_done(self):
         self.read_until("done")
-
-    def stop(self):
-        try:
-            os.killpg(self.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        self.popen.communicate()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.stop()
 
 
 class Scheduled(Started):

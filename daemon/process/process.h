@@ -113,9 +113,6 @@ struct process_table *process_table__new(const pid_t *only, size_t only_cnt, boo
 void process_table__free(struct process_table *t);
 DEFINE_CLEANUP(struct process_table *, process_table__free);
 
-/* Adds a process to those tracked (COMMAND's pid, once known). */
-int process_table__track(struct process_table *t, pid_t pid);
-
 /* Reads /proc for all tracked processes; without 'only' their maps are left for when they are asked
  * for, or fork. Single processes that vanish meanwhile are skipped. */
 int process_table__scan(struct process_table *t);

@@ -259,20 +259,6 @@ int process_table__mark_tracked(struct process_table *t, pid_t pid)
 	return t->only ? add_mark(&t->tracked, pid, 0) : 0;
 }
 
-int process_table__track(struct process_table *t, pid_t pid)
-{
-	struct process_entry *e;
-	int err;
-
-	err = process_table__mark_tracked(t, pid);
-	if (err)
-		return err;
-	if (process_table__lookup(t, pid))
-		return 0;
-	err = process_scan__process(t, pid, true, &e);
-	return err == -ENOMEM ? err : 0;
-}
-
 void process_table__untrack(struct process_table *t, pid_t pid)
 {
 	struct pid_mark *m = find_mark(t->tracked, pid);

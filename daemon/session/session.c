@@ -372,6 +372,7 @@ static void print_costs(struct session *s)
 {
 	struct worker_stats worker;
 	struct process_stats processes;
+	struct unwind_stats tables;
 	struct rusage usage;
 
 	getrusage(RUSAGE_SELF, &usage);
@@ -380,6 +381,8 @@ static void print_costs(struct session *s)
 	s->costs.peak_rss_bytes = (uint64_t)usage.ru_maxrss * 1024;
 	s->costs.worker_peak_rss_bytes = worker.peak_rss_bytes;
 	summary__print_process_stats(&processes);
+	unwind__stats(s->unwind, &tables);
+	summary__print_unwind_stats(&tables);
 	summary__print_costs(&s->costs);
 }
 

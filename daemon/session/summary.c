@@ -211,6 +211,15 @@ void summary__print_costs(const struct run_costs *costs)
 		 (double)costs->worker_peak_rss_bytes / MIB);
 }
 
+void summary__print_unwind_stats(const struct unwind_stats *stats)
+{
+	log_info("unwind tables: files %" PRIu64 ", rows %" PRIu64 ", evicted %" PRIu64
+		 ", not made for lack of memory %" PRIu64 ", processes %" PRIu64
+		 ", of them evicted %" PRIu64,
+		 stats->files, stats->rows, stats->evictions, stats->memory_full, stats->slots_used,
+		 stats->slot_evictions);
+}
+
 void summary__print_process_stats(const struct process_stats *stats)
 {
 	log_info("processes %" PRIu64 ", execs %" PRIu64 ", mappings %" PRIu64

@@ -35,6 +35,7 @@ void summary__print_totals(const struct options *opts, const struct kind_run *ru
 			   uint64_t duration_ns, size_t cpus_cnt);
 void summary__print_costs(const struct run_costs *costs);
 void summary__print_process_stats(const struct process_stats *stats);
+void summary__print_unwind_stats(const struct unwind_stats *stats);
 
 /* The limits of --sched-slo that a run went over, a line each. Returns how many. */
 size_t summary__print_breaches(const struct options *opts, const struct kind_run *run);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Every record the kernel side sends and every counter it keeps. The only description of both:
- * bpf/ writes them, daemon/collect/ checks and decodes them. Explicit sizes, no padding that is not
- * named; numbers are stable, a retired one leaves a hole.
+ * Every record the kernel side sends; what it counts is in counters.h and sched.h. Their only
+ * description: bpf/ writes them, daemon/collect/ checks and decodes them. Explicit sizes, no
+ * padding that is not named; numbers are stable, a retired one leaves a hole.
  */
 #ifndef ABI_EVENT_H
 #define ABI_EVENT_H

@@ -238,8 +238,10 @@ static int decode(void *state, const void *record, size_t size, struct sample *r
 	case EVENT_SCHED_STACK_COLD:
 		return stack_record__decode(record, size, true, ret);
 	case EVENT_SCHED_THREAD:
-		if (size < sizeof(struct sched_thread_event))
+		if (size < sizeof(struct sched_thread_event)) {
+			s->ended.lost++;
 			return -EBADMSG;
+		}
 		sched_threads__add(&s->ended, record);
 		return DECODE_KEPT;
 	}

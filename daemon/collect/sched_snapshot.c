@@ -255,32 +255,33 @@ static int read_per_cpu(struct sched_state *s, char **ret, size_t *ret_cnt)
 				    *ret_cnt * value_bytes, 0);
 }
 
+static const struct sched_counts *counts_of(const struct sched_state *s, const char *values,
+					    size_t cpu)
+{
+	return (const void *)(values + cpu * bpf_map__value_size(s->skel->maps.sched_cpus));
+}
+
 int sched_state__read_switches(struct sched_state *s, struct event_counters *ret)
 {
-	const size_t value_bytes = bpf_map__value_size(s->skel->maps.sched_cpus);
 	_cleanup_free_ char *values = NULL;
 	size_t cpus_cnt, cpu, i;
 	int err = read_per_cpu(s, &values, &cpus_cnt);
 
-	for (cpu = 0; !err && cpu < cpus_cnt; cpu++) {
-		const struct sched_counts *c = (void *)(values + cpu * value_bytes);
-
+	for (cpu = 0; !err && cpu < cpus_cnt; cpu++)
 		for (i = 0; i < COUNTER_CNT; i++)
-			ret->value[i] += c->switches.value[i];
-	}
+			ret->value[i] += counts_of(s, values, cpu)->switches.value[i];
 	return err;
 }
 
 /* What every CPU has counted by itself. */
 static int read_counts(struct sched_state *s, struct sched_snapshot *ret)
 {
-	const size_t value_bytes = bpf_map__value_size(s->skel->maps.sched_cpus);
 	_cleanup_free_ char *values = NULL;
 	size_t cpus_cnt, cpu, i;
 	int err = read_per_cpu(s, &values, &cpus_cnt);
 
 	for (cpu = 0; !err && cpu < cpus_cnt; cpu++) {
-		const struct sched_counts *c = (void *)(values + cpu * value_bytes);
+		const struct sched_counts *c = counts_of(s, values, cpu);
 
 		add_counts(&ret->totals, c);
 		err = add_worst(ret, c->worst, s->worst_cnt);

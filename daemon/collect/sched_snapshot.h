@@ -55,8 +55,8 @@ struct sched_snapshot {
 
 /*
  * Everything, once the probe is detached and the ring is drained: sums of the threads then equal
- * the totals, less what notes[SCHED_NOTE_THREADS_LOST] and _NO_STATE say. 0 or -errno; release in
- * either case.
+ * the totals, less those that notes[SCHED_NOTE_THREADS_LOST] counts and those that the kernel's
+ * task iterator does not hand out. 0 or -errno; release in either case.
  */
 int collector__sched_snapshot(struct collector *c, struct sched_snapshot *ret);
 

@@ -65,6 +65,14 @@ enum sample_label {
 };
 #define LABELS_DEFAULT (LABEL_PID | LABEL_COMM | LABEL_THREAD)
 
+/* --heap-source: by itself preload for COMMAND and where the process has the library, else
+ * uprobes. */
+enum heap_source_choice {
+	HEAP_CHOICE_AUTO = 0,
+	HEAP_CHOICE_UPROBE = 1,
+	HEAP_CHOICE_PRELOAD = 2,
+};
+
 struct kind_request {
 	const struct probe *probe;
 	uint64_t duration_ns; /* 0: until ^C or the target ends */
@@ -109,6 +117,13 @@ struct options {
 	uint64_t sched_interval_ns; /* 0: the whole window */
 	struct options_slo sched_slos[OPTIONS_SLOS_MAX];
 	size_t sched_slos_cnt;
+
+	/* Only with --heap. */
+	uint64_t heap_interval_bytes;
+	bool heap_is_live; /* --heap-mode live; else alloc */
+	enum heap_source_choice heap_source;
+	double heap_budget_percent; /* of the target's CPU time; negative: none */
+	bool heap_host_wide;
 
 	bool quiet, verbose, json, no_color;
 };

@@ -9,8 +9,8 @@
 
 /*
  * What became of each time a probe fired. fired = filtered + idle + submitted + Σ dropped (sched: +
- * unsampled + unaccounted), exactly, once the programs are detached. One struct event_counters per
- * kind and CPU (map event_counters, key = event_kind).
+ * unsampled + unaccounted; heap: + unsampled + nested + failed), exactly, once the programs are
+ * detached. One struct event_counters per kind and CPU (map event_counters, key = event_kind).
  */
 enum event_counter {
 	COUNTER_FIRED = 0,
@@ -19,9 +19,17 @@ enum event_counter {
 	COUNTER_SUBMITTED = 3,
 	COUNTER_DROPPED_RING_FULL = 4,
 	COUNTER_DROPPED_SCRATCH_BUSY = 5,
-	COUNTER_UNSAMPLED = 6,   /* sched: a wait that is in the sums, without a stack */
+	/* sched: a wait that is in the sums, without a stack; heap: not selected, or (free) not in
+	 * the live set */
+	COUNTER_UNSAMPLED = 6,
 	COUNTER_UNACCOUNTED = 7, /* sched: switched in without a wait that run_delay counts */
-	COUNTER_CNT = 8,
+	COUNTER_NESTED = 8, /* heap: part of another hit, or counted by the one it goes on to */
+	COUNTER_FAILED = 9, /* heap: selected, but the function returned no memory */
+	/* heap: selected, but its return was never seen (killed, exec'd, probes removed meanwhile)
+	 */
+	COUNTER_DROPPED_NO_RETURN = 10,
+	COUNTER_LIVE_FULL = 11, /* heap: of those submitted, not in the live set: no room */
+	COUNTER_CNT = 12,
 };
 
 struct event_counters {

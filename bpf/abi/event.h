@@ -9,20 +9,26 @@
 
 #include <linux/types.h>
 #include "abi/counters.h"
+#include "abi/heap.h"
 #include "abi/sched.h"
 #include "abi/settings.h"
 #include "abi/unwind_table.h"
 
 enum event_kind {
 	EVENT_CPU = 1,
-	EVENT_CPU_COLD = 2,         /* accounted as EVENT_CPU */
-	EVENT_SCHED_WAIT = 3,       /* fired: switch-ins */
-	EVENT_SCHED_STACK = 4,      /* of a thread that was switched out */
-	EVENT_SCHED_STACK_COLD = 5, /* accounted as EVENT_SCHED_STACK */
-	EVENT_SCHED_THREAD = 6,     /* the sums of a thread that ended; not accounted */
+	EVENT_CPU_COLD = 2,          /* accounted as EVENT_CPU */
+	EVENT_SCHED_WAIT = 3,        /* fired: switch-ins */
+	EVENT_SCHED_STACK = 4,       /* of a thread that was switched out */
+	EVENT_SCHED_STACK_COLD = 5,  /* accounted as EVENT_SCHED_STACK */
+	EVENT_SCHED_THREAD = 6,      /* the sums of a thread that ended; not accounted */
+	EVENT_HEAP_ALLOC = 7,        /* fired: hits of allocation functions */
+	EVENT_HEAP_STACK = 8,        /* of a selected allocation, at the function's entry */
+	EVENT_HEAP_STACK_COLD = 9,   /* accounted as EVENT_HEAP_STACK */
+	EVENT_HEAP_FREE = 10,        /* no record, counters only; fired: hits of free functions */
+	EVENT_HEAP_CALIBRATION = 11, /* no record, counters only: hits of our own test function */
 };
 
-#define EVENT_KINDS 8 /* entries of map event_counters */
+#define EVENT_KINDS 16 /* entries of map event_counters */
 
 /* Value of map filter_tgids, key: tgid. */
 struct filter_tgid {
@@ -72,8 +78,8 @@ struct stack_event_header {
 	__u32 exec_id;              /* task->self_exec_id: tells the images of one process apart */
 	char comm[TASK_COMM_BYTES]; /* of the thread */
 	char leader_comm[TASK_COMM_BYTES];
-	__u64 stack_id;        /* sched: what its wait will name it by; else 0 */
-	__u64 thread_start_ns; /* sched: boot time at which the thread started; else 0 */
+	__u64 stack_id;        /* what the record it was taken for names it by; cpu: 0 */
+	__u64 thread_start_ns; /* boot time at which the thread started; cpu: 0 */
 };
 
 struct stack_event {
@@ -129,6 +135,28 @@ struct sched_thread_event {
 	char comm[TASK_COMM_BYTES];
 	char leader_comm[TASK_COMM_BYTES];
 	struct sched_sums sums;
+};
+
+/*
+ * A selected allocation that succeeded, at the function's return. Its weight: it stands for 1/p
+ * allocations of 'bytes' each, p = (1 - exp(-bytes / interval)) * q / 2^32, or, where
+ * weighted_bytes is not 0 (the process decided itself), for weighted_bytes / bytes of them.
+ */
+struct heap_alloc_event {
+	__u32 kind; /* EVENT_HEAP_ALLOC */
+	__u32 size;
+	__u64 time_ns;  /* CLOCK_MONOTONIC, of the return */
+	__u64 stack_id; /* of the stack that came before, or STACK_ID_LOST */
+	__u64 thread_start_ns;
+	__u64 start_ns; /* of the process, boot time */
+	__u64 bytes;    /* asked for, 1 at least */
+	__u64 weighted_bytes;
+	__u32 tgid;
+	__u32 tid;
+	__u32 cpu;
+	__u32 q;       /* probes were on with probability q / 2^32; 2^32 - 1 is 1 */
+	__u32 is_live; /* 1: it is in the live set until it is freed */
+	__u32 reserved;
 };
 
 #define STACK_ID_NONE 0

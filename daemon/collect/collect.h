@@ -8,6 +8,7 @@
 #ifndef COLLECT_COLLECT_H
 #define COLLECT_COLLECT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -39,6 +40,8 @@ struct collector_config {
 	enum sched_by sched_by; /* sched: what histograms are grouped by */
 	uint32_t sched_worst;   /* sched: how many of the longest waits are kept */
 	pid_t follow_pid;       /* FILTER_TGIDS: let in at its exec, with its children; 0: nobody */
+	uint64_t heap_interval_bytes; /* heap: mean distance of samples; 1: every allocation */
+	bool heap_is_live;            /* heap: frees are followed, too */
 };
 
 /* Returns 0 or -errno: -EPERM, -EACCES: a privilege is missing; others: what this kernel said. */

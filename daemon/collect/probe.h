@@ -29,6 +29,8 @@ struct probe {
 	/* Its stacks count nothing by themselves: SAMPLE_WAIT says what they stand for, and
 	 * collector__sched_snapshot() what all of them must add up to. */
 	bool counts_waits;
+	/* Likewise, SAMPLE_ALLOC; what is live at the end collector__heap_live() says. */
+	bool counts_allocs;
 	const struct probe_ops *ops;
 };
 

@@ -6,6 +6,7 @@
 #ifndef COLLECT_SAMPLE_H
 #define COLLECT_SAMPLE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 #include "abi/event.h"
@@ -15,6 +16,7 @@
 enum sample_kind {
 	SAMPLE_STACK = 0, /* a stack; of the cpu kind it counts by itself */
 	SAMPLE_WAIT = 1,  /* what a stack of before counts (sched): no frames */
+	SAMPLE_ALLOC = 2, /* likewise (heap) */
 };
 
 struct sample {
@@ -38,12 +40,17 @@ struct sample {
 	const uint64_t *regs; /* UNWIND_REG_CNT + 1, DWARF numbers, the last is the pc */
 	const uint8_t *stack; /* from regs[UNWIND_REG_SP] + skipped_bytes on */
 	uint32_t stack_bytes, skipped_bytes;
-	uint64_t thread_start_ns; /* sched: of the thread, boot time */
+	uint64_t thread_start_ns; /* sched, heap: of the thread, boot time */
 	struct sample_wait {      /* SAMPLE_WAIT: the wait that 'stack_id' was taken for */
 		enum sched_origin origin;
 		double inverse_q; /* how many such waits it stands for, >= 1 */
 		uint64_t reason_ns[SCHED_REASONS];
 	} wait;
+	struct sample_alloc { /* SAMPLE_ALLOC: as struct heap_alloc_event */
+		uint64_t bytes, weighted_bytes;
+		uint32_t q;
+		bool is_live;
+	} alloc;
 };
 
 #endif

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include "base/buf.h"
+#include "profile/heap_report.h"
 #include "profile/profile.h"
 #include "profile/sched_report.h"
 #include "profile/top.h"
@@ -83,6 +84,25 @@ struct sched_view {
 	bool color;
 };
 int sched_text__view(const struct sched_report *r, const struct sched_view *view, struct buf *out);
+
+/*
+ * The heap kind's own formats, of p->heap (-EINVAL without one).
+ *
+ * json: {"duration_ns", "interval_bytes", "mode", "totals", "ages", "processes", "sites", "cost"};
+ *	each site and total with "samples" and the 95 % interval of its bytes
+ * txt: the view below, without colours
+ */
+int heap_json__encode(const struct profile *p, struct buf *out);
+int heap_text__encode(const struct profile *p, struct buf *out);
+
+/* What a --heap run ends with on a terminal of so many columns: totals beside the processes' RSS,
+ * top by inuse_space and by alloc_space, age, what grew, cost. */
+struct heap_view {
+	size_t width; /* columns; 0: 80 */
+	size_t rows_max;
+	bool color;
+};
+int heap_text__view(const struct profile *p, const struct heap_view *view, struct buf *out);
 
 /* What the profile is, and how far its stacks can be trusted: `cprof info`. */
 int text__info(const struct profile *p, struct buf *out);

@@ -69,6 +69,7 @@ struct profile_sample {
 	int64_t *values; /* one per sample type; owned by the profile */
 };
 
+struct heap_report;   /* profile/heap_report.h */
 struct sched_report;  /* profile/sched_report.h */
 struct profile_index; /* the hash tables behind the interning */
 
@@ -101,6 +102,7 @@ struct profile {
 			   * added to as ever */
 	struct profile_index *index;
 	struct sched_report *sched; /* owned; NULL: not of the sched kind, or read from a file */
+	struct heap_report *heap;   /* likewise */
 };
 
 struct profile *profile__new(void); /* NULL: out of memory */

@@ -13,6 +13,7 @@
 #include "session/accounting.h"
 #include "session/naming.h"
 
+struct heap_run;  /* session/heap_run.h */
 struct sched_run; /* session/sched_run.h */
 
 struct kind_run {
@@ -25,6 +26,7 @@ struct kind_run {
 	uint64_t stacks_unknown;               /* of processes the table does not know */
 	struct naming_stats names;             /* after pipeline__finish() */
 	struct sched_run *sched;               /* owned; only of a kind that counts waits */
+	struct heap_run *heap;                 /* owned; only of a kind that counts allocations */
 };
 
 #endif

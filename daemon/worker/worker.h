@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "abi/heap.h"
 #include "base/cleanup.h"
 #include "parse/parse_status.h" /* what became of one file */
 
@@ -101,6 +102,30 @@ struct worker_rows {
 /* The file may be a memfd (the vDSO). Returns as worker__resolve_elf(). */
 int worker__unwind_rows(struct worker *w, int fd, struct worker_rows *ret);
 void worker_rows__done(struct worker_rows *r);
+
+/*
+ * Where a file is to be probed for its allocations: the functions of its allocator, if it has one,
+ * or the USDT probes otel_memory:alloc and :free. Released with nothing: plain data. The worker's
+ * word, bounded and checked for shape only: offsets lie in executable segments, registers and calls
+ * are known ones.
+ */
+struct worker_sites {
+	enum parse_status status; /* PARSE_OK also where there is nothing to probe */
+	uint8_t build_id[WORKER_BUILD_ID_MAX];
+	uint32_t build_id_len;
+	struct heap_site sites[HEAP_SITES_MAX];
+	size_t sites_cnt;
+	struct heap_range ranges[HEAP_RANGES_MAX];
+	size_t ranges_cnt;
+	/* Why an allocator, or this file, is not probed although it looks like one. */
+	enum heap_refusal refusal;
+	bool is_static;   /* no PT_INTERP and no needed library: what it has not, nobody has */
+	bool is_stripped; /* no symbol table of functions of its own */
+	bool is_go;
+};
+
+/* As worker__resolve_elf(). */
+int worker__heap_sites(struct worker *w, int fd, struct worker_sites *ret);
 
 void worker_reply__done(struct worker_reply *r);
 

@@ -20,6 +20,12 @@
  *
  * waits and latency_ns are the kernel's exact sums.
  *
+ * Where allocations are counted (heap), an event is a hit of an allocation function, a sample a
+ * selected allocation that succeeded, and stacks are as above:
+ *
+ *	fired     = filtered + nested + unsampled + failed + submitted + dropped in the kernel
+ *	profiled  = aggregated + Σ dropped      (profiled: samples behind the rows of the profile)
+ *
  * Pure: filled by the session, shown in the summary and as comments of the profile.
  */
 #ifndef SESSION_ACCOUNTING_H
@@ -30,8 +36,15 @@
 #include <stdint.h>
 #include "base/buf.h"
 
+/* What is counted. */
+enum account_kind {
+	ACCOUNT_SAMPLES = 1 << 0, /* each counts by itself */
+	ACCOUNT_WAITS = 1 << 1,
+	ACCOUNT_ALLOCS = 1 << 2,
+};
+
 struct accounting {
-	bool counts_waits;
+	enum account_kind kind;
 	/* kernel side */
 	uint64_t fired, filtered, idle, submitted;
 	uint64_t dropped_ring_full, dropped_scratch_busy;
@@ -39,14 +52,23 @@ struct accounting {
 	uint64_t consumed, aggregated;
 	uint64_t dropped_bad_record, dropped_no_memory, dropped_profile_full;
 	uint64_t profiled;
-	/* only where waits are counted */
-	uint64_t unsampled, unaccounted;
-	uint64_t waits, latency_ns, profiled_ns;
+	/* where stacks come before what they count */
+	uint64_t unsampled;
 	uint64_t stacks_fired, stacks_submitted;
 	uint64_t stacks_dropped_ring_full, stacks_dropped_scratch_busy;
 	uint64_t stacks_consumed, stacks_aggregated;
 	uint64_t stacks_dropped_bad_record, stacks_dropped_no_memory, stacks_dropped_profile_full;
+	/* waits */
+	uint64_t unaccounted;
+	uint64_t waits, latency_ns, profiled_ns;
+	/* allocations */
+	uint64_t nested, failed, dropped_no_return;
 };
+
+static inline bool accounting__has_own_stacks(const struct accounting *a)
+{
+	return a->kind != ACCOUNT_SAMPLES;
+}
 
 /* One way to be dropped: the name is the frame below [lost]. */
 struct drop_reason {
@@ -62,12 +84,13 @@ static inline uint64_t accounting__dropped(const struct accounting *a, const str
 	return *(const uint64_t *)((const char *)a + r->offset);
 }
 
-/* All events that were dropped, and where waits are counted the stacks. */
+/* All events that were dropped, and of the stacks that are counted apart. */
 uint64_t accounting__dropped_total(const struct accounting *a);
 uint64_t accounting__stacks_dropped(const struct accounting *a);
 
-/* Percent of what was to be kept that is lost. Where waits are counted that is sampled waits and
- * their stacks: most switches are not meant to be sampled. 0 where there was nothing to keep. */
+/* Percent of what was to be kept that is lost. Where stacks are counted apart that is samples and
+ * their stacks: most switches, or allocations, are not meant to be sampled. 0 where there was
+ * nothing to keep. */
 double accounting__lost_percent(const struct accounting *a);
 
 /* 0 if all identities hold, else the difference of the first that does not; *ret_identity (static,

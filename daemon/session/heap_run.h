@@ -12,6 +12,7 @@
 #include "collect/sample.h"
 #include "options.h"
 #include "process/process.h"
+#include "profile/heap_report.h"
 #include "session/heap_cost.h"
 #include "session/kind_run.h"
 #include "session/labels.h"

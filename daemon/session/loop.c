@@ -47,7 +47,7 @@ static int push_sample(const struct sample *sample, void *ctx)
 
 		if (s->runs[i].probe != sample->probe)
 			continue;
-		if (a->counts_waits && sample->kind == SAMPLE_STACK)
+		if (accounting__has_own_stacks(a) && sample->kind == SAMPLE_STACK)
 			a->stacks_dropped_no_memory++;
 		else
 			a->dropped_no_memory++;
@@ -76,6 +76,8 @@ static int deliver_event(const struct process_event *ev, void *ctx)
 	struct session *s = l->s;
 	int err = pipeline__event(s->pipeline, ev);
 
+	if (!err && s->heap_targets)
+		err = heap_targets__event(s->heap_targets, ev);
 	if (!err && l->filters_pids && ev->kind == PROCESS_EVENT_EXIT &&
 	    process_table__is_gone(s->processes, ev->pid))
 		collector__forget_pid(s->collector, ev->pid, ev->time_ns);
@@ -209,6 +211,8 @@ static void end_kind(struct loop *l, size_t i, uint64_t now_ns)
 {
 	struct kind_run *run = &l->s->runs[i];
 
+	if (run->heap)
+		heap_targets__detach(l->s->heap_targets);
 	collector__detach(l->s->collector, run->probe);
 	run->window_ns = now_ns - l->s->window_start_ns;
 	l->is_ended[i] = true;
@@ -306,11 +310,20 @@ static void show_progress(struct loop *l)
 		samples += counters.kernel.value[COUNTER_SUBMITTED];
 		lost += counters.kernel.value[COUNTER_DROPPED_RING_FULL] +
 			counters.kernel.value[COUNTER_DROPPED_SCRATCH_BUSY] +
+			counters.kernel.value[COUNTER_DROPPED_NO_RETURN] +
 			counters.stacks.value[COUNTER_DROPPED_RING_FULL] +
 			counters.stacks.value[COUNTER_DROPPED_SCRATCH_BUSY];
 	}
 	progress__draw(&s->progress, clock__mono_ns() - s->window_start_ns, total_ns(s->opts),
 		       samples, lost);
+}
+
+/* What is left of 'left_ns' when something is due at 'due_ns'. */
+static uint64_t earlier(uint64_t left_ns, uint64_t now_ns, uint64_t due_ns)
+{
+	if (due_ns <= now_ns)
+		return 0;
+	return due_ns - now_ns < left_ns ? due_ns - now_ns : left_ns;
 }
 
 /* Milliseconds until something is due: the next round, the end of an interval or of a kind. */
@@ -325,13 +338,12 @@ static int time_left_ms(const struct loop *l)
 
 		if (l->is_ended[i] || !l->s->opts->kinds[i].duration_ns)
 			continue;
-		if (end_ns <= now_ns)
-			return 0;
-		if (end_ns - now_ns < left_ns)
-			left_ns = end_ns - now_ns;
+		left_ns = earlier(left_ns, now_ns, end_ns);
 	}
-	if (l->next_interval_ns && l->next_interval_ns < now_ns + left_ns)
-		left_ns = l->next_interval_ns > now_ns ? l->next_interval_ns - now_ns : 0;
+	if (l->next_interval_ns)
+		left_ns = earlier(left_ns, now_ns, l->next_interval_ns);
+	if (l->s->heap_targets)
+		left_ns = earlier(left_ns, now_ns, heap_targets__due_ns(l->s->heap_targets));
 	return (int)((left_ns + 999999) / 1000000);
 }
 
@@ -353,6 +365,8 @@ static void run_until_end(struct loop *l)
 			check_cpus(l);
 		run_round(l);
 		take_interval(l);
+		if (l->s->heap_targets)
+			heap_targets__tick(l->s->heap_targets, clock__mono_ns());
 		show_progress(l);
 		all = signals__take(&l->s->signals) || target_has_ended(l);
 	}

@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "profile/completeness.h"
 #include "session/frames.h"
+#include "session/heap_run.h"
 #include "session/labels.h"
 #include "session/outcome.h"
 #include "session/sched_run.h"
@@ -77,13 +78,13 @@ static int add_stack(struct pipeline *p, struct kind_run *run, struct run_state 
 		err = make_labels(p, run, state, s, &labels);
 	if (err)
 		return err;
-	if (run->sched)
-		return sched_run__stack(run->sched, s, stack.locations, stack.cnt, &labels);
+	if (kind_run__has_own_stacks(run))
+		return kind_run__keep_stack(run, s, stack.locations, stack.cnt, &labels);
 	return profile__add(run->profile, stack.locations, stack.cnt, labels.labels, labels.cnt,
 			    values);
 }
 
-/* A stack that its wait is still to follow. */
+/* A stack that what it counts is still to follow. */
 static int keep_stack(struct pipeline *p, struct kind_run *run, struct run_state *state,
 		      const struct sample *s)
 {
@@ -95,7 +96,7 @@ static int keep_stack(struct pipeline *p, struct kind_run *run, struct run_state
 	}
 	if (err == -ENOSPC) {
 		run->account.stacks_dropped_profile_full++;
-		return sched_run__lose_stack(run->sched, s);
+		return kind_run__lose_stack(run, s);
 	}
 	run->account.stacks_dropped_no_memory++;
 	return err;
@@ -109,9 +110,9 @@ int pipeline__sample(struct pipeline *p, const struct sample *s)
 
 	if (!run)
 		return 0;
-	if (run->sched && s->kind == SAMPLE_STACK)
+	if (kind_run__has_own_stacks(run) && s->kind == SAMPLE_STACK)
 		return keep_stack(p, run, state, s);
-	err = run->sched ? sched_run__wait(run->sched, s) : add_stack(p, run, state, s);
+	err = kind_run__has_own_stacks(run) ? kind_run__count(run, s) : add_stack(p, run, state, s);
 	if (err == -ENOSPC) {
 		run->account.dropped_profile_full++;
 		return 0;
@@ -190,27 +191,28 @@ int pipeline__event(struct pipeline *p, const struct process_event *ev)
 	return err ?: title_by_command(p, ev);
 }
 
-/* Kinds that sample at a rate have one. */
+/* Kinds that sample at a rate have one, of time or of bytes. */
 static int set_period(const struct pipeline *p, const struct probe *probe, struct profile *profile)
 {
+	const struct options *opts = p->config.opts;
+	uint64_t period =
+		probe->counts_allocs ? opts->heap_interval_bytes : NSEC_PER_SEC / opts->freq_hz;
+
 	if (!probe->period_type.type)
 		return 0;
 	return profile__set_period(profile, probe->period_type.type, probe->period_type.unit,
-				   (int64_t)(NSEC_PER_SEC / p->config.opts->freq_hz));
+				   (int64_t)period);
 }
 
 static int start_profile(struct pipeline *p, struct kind_run *run, struct run_state *state)
 {
+	int err = kind_run__init(run, p->config.opts);
 	const struct probe *probe = run->probe;
-	struct profile *profile = run->profile = profile__new();
+	struct profile *profile = run->profile;
 	size_t i;
-	int err = 0;
 
-	if (probe->counts_waits)
-		run->sched = sched_run__new();
-	if (!profile || (probe->counts_waits && !run->sched))
-		return -ENOMEM;
-	run->account.counts_waits = probe->counts_waits;
+	if (err)
+		return err;
 	for (i = 0; !err && i < probe->sample_types_cnt; i++)
 		err = profile__add_sample_type(profile, probe->sample_types[i].type,
 					       probe->sample_types[i].unit);
@@ -322,7 +324,9 @@ static int add_comments(const struct pipeline *p, struct kind_run *run)
 	int err;
 
 	buf__printf(&text, "cprofd %s: %s", CPROF_VERSION, run->probe->name);
-	if (run->profile->period)
+	if (run->heap)
+		buf__printf(&text, ", a sample every %" PRIu64 " bytes", run->profile->period);
+	else if (run->profile->period)
 		buf__printf(&text, " at %u Hz", opts->freq_hz);
 	err = buf__error(&text) ?: profile__add_comment(run->profile, text.data);
 	if (!err && uname(&uts) == 0) {
@@ -354,6 +358,26 @@ static int add_waits(const struct pipeline *p, struct kind_run *run, const struc
 	return sched_run__finish(run->sched, run, &finish);
 }
 
+static int add_allocs(const struct pipeline *p, struct kind_run *run)
+{
+	const struct heap_finish finish = {
+		.opts = p->config.opts,
+		.cost = &run->heap_cost,
+		.sources = run->heap_sources,
+		.real_less_mono_ns = (int64_t)(clock__real_ns() - clock__mono_ns()),
+		.live_full = run->heap_live_full,
+	};
+
+	return heap_run__finish(run->heap, run, &finish);
+}
+
+static int add_rows(const struct pipeline *p, struct kind_run *run, const struct run_state *state)
+{
+	if (run->heap)
+		return add_allocs(p, run);
+	return run->sched ? add_waits(p, run, state) : add_lost(run);
+}
+
 int pipeline__finish(struct pipeline *p, struct kind_run *run)
 {
 	struct run_state *state = &p->states[run - p->config.runs];
@@ -363,7 +387,8 @@ int pipeline__finish(struct pipeline *p, struct kind_run *run)
 	run->profile->bytes_max = 0; /* names are not what fills it */
 	err = naming__resolve(&state->naming, run->profile, p->config.symbolizer, &run->names);
 	if (!err)
-		err = run->sched ? add_waits(p, run, state) : add_lost(run);
-	sum_profiled(run);
+		err = add_rows(p, run, state);
+	if (!run->heap)
+		sum_profiled(run);
 	return err ?: add_comments(p, run);
 }

@@ -2,8 +2,8 @@
 /*
  * The way of the data, in one place: sample → frames → profile, and at the end of the window
  * profile → names. The file to read first. Fed in time order by the session's timeline. A stack of
- * the cpu kind counts by itself; one of a kind that counts waits is kept for the wait that follows
- * it (session/sched_run.h).
+ * the cpu kind counts by itself; others are kept for the wait or the allocation that follows them
+ * (session/kind_run.h).
  */
 #ifndef SESSION_PIPELINE_H
 #define SESSION_PIPELINE_H
@@ -39,8 +39,8 @@ int pipeline__event(struct pipeline *p, const struct process_event *ev);
 
 /*
  * After the last sample: names all locations of a run, adds what was lost as [lost] (cpu) or all
- * rows (waits: sched_run__end() has been called), and the comments. The counters of the run's
- * kernel side must be filled in. 0 or -errno.
+ * rows (waits: sched_run__end() has been called; allocations: heap_run__look() for the last point),
+ * and the comments. The counters of the run's kernel side must be filled in. 0 or -errno.
  */
 int pipeline__finish(struct pipeline *p, struct kind_run *run);
 

@@ -15,9 +15,11 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "collect/kernel_features.h"
+#include "profile/heap_report.h"
 #include "session/command.h"
+#include "session/heap_run.h"
+#include "session/heap_targets.h"
 #include "session/loop.h"
-#include "session/sched_run.h"
 #include "session/session_state.h"
 #include "session/summary.h"
 
@@ -116,6 +118,8 @@ static int load_collector(struct session *s)
 		.sched_by = s->opts->sched_by,
 		.sched_worst = s->opts->sched_worst,
 		.follow_pid = s->command ? command__pid(s->command) : 0,
+		.heap_interval_bytes = s->opts->heap_interval_bytes,
+		.heap_is_live = s->opts->heap_is_live,
 	};
 	size_t i;
 	int err;
@@ -287,9 +291,20 @@ static int exec_command(struct session *s)
 	return err == -ENOENT ? EXIT_STATUS_NOT_FOUND : EXIT_STATUS_NOT_EXECUTABLE;
 }
 
+/* Where there is a heap to probe is found process by process. */
+static int probe_heap(struct session *s)
+{
+	size_t i;
+
+	for (i = 0; i < s->opts->kinds_cnt; i++)
+		if (s->runs[i].heap)
+			return heap_targets__start(&s->heap_targets, s, &s->runs[i]);
+	return EXIT_STATUS_OK;
+}
+
 static int start(struct session *s)
 {
-	int err;
+	int status, err;
 
 	if (targets__all_gone(&s->targets)) {
 		log_err("pid %d exited before it could be profiled", s->targets.list[0].pid);
@@ -302,6 +317,9 @@ static int start(struct session *s)
 		log_errno(err, "attaching the probes; `cprofd doctor` tells what is missing");
 		return status_of_kernel_error(err);
 	}
+	status = probe_heap(s);
+	if (status)
+		return status;
 	s->window_start_ns = clock__mono_ns();
 	s->costs.startup_cpu_ns = cpu_time_ns();
 	return exec_command(s);
@@ -324,10 +342,14 @@ static void take_kernel_counters(struct session *s, struct kind_run *run)
 	a->dropped_scratch_busy = v[COUNTER_DROPPED_SCRATCH_BUSY];
 	a->consumed = counters.consumed;
 	a->dropped_bad_record = counters.bad_records;
-	if (!a->counts_waits)
+	if (!kind_run__has_own_stacks(run))
 		return;
 	a->unsampled = v[COUNTER_UNSAMPLED];
 	a->unaccounted = v[COUNTER_UNACCOUNTED];
+	a->nested = v[COUNTER_NESTED];
+	a->failed = v[COUNTER_FAILED];
+	a->dropped_no_return = v[COUNTER_DROPPED_NO_RETURN];
+	run->heap_live_full = v[COUNTER_LIVE_FULL];
 	v = counters.stacks.value;
 	a->stacks_fired = v[COUNTER_FIRED];
 	a->stacks_submitted = v[COUNTER_SUBMITTED];
@@ -337,6 +359,17 @@ static void take_kernel_counters(struct session *s, struct kind_run *run)
 	a->stacks_dropped_bad_record = counters.stacks_bad_records;
 }
 
+/* Probes are gone and all records in: the live set is as it was at the end of the window. */
+static void take_heap(struct session *s, struct kind_run *run)
+{
+	int err = heap_run__look(run->heap, s->collector, HEAP_POINTS - 1);
+
+	if (err)
+		log_errno(err, "reading the live set: what is in use is incomplete");
+	heap_targets__costs(s->heap_targets, &run->heap_cost);
+	run->heap_sources = heap_targets__sources(s->heap_targets);
+}
+
 static int finish_run(struct session *s, struct kind_run *run)
 {
 	int status, err;
@@ -344,6 +377,8 @@ static int finish_run(struct session *s, struct kind_run *run)
 	if (run->has_failed)
 		return EXIT_STATUS_FAILURE;
 	take_kernel_counters(s, run);
+	if (run->heap)
+		take_heap(s, run);
 	err = pipeline__finish(s->pipeline, run);
 	if (err) {
 		log_errno(err, "finishing the %s profile", run->probe->name);
@@ -416,6 +451,7 @@ static int wait_for_command(struct session *s, int status)
 {
 	int command_status = 0;
 
+	heap_targets__free(take_ptr(s->heap_targets));
 	unwind__free(take_ptr(s->unwind)); /* maps what the collector owns */
 	collector__free(take_ptr(s->collector));
 	sideband__free(take_ptr(s->sideband));
@@ -430,10 +466,9 @@ static void done(struct session *s)
 {
 	size_t i;
 
-	for (i = 0; i < s->opts->kinds_cnt; i++) {
-		profile__free(s->runs[i].profile);
-		sched_run__free(s->runs[i].sched);
-	}
+	heap_targets__free(s->heap_targets);
+	for (i = 0; i < s->opts->kinds_cnt; i++)
+		kind_run__done(&s->runs[i]);
 	pipeline__free(s->pipeline);
 	unwind__free(s->unwind);
 	collector__free(s->collector);

@@ -10,6 +10,7 @@
 #include "process/process.h"
 #include "process/sideband.h"
 #include "session/command.h"
+#include "session/heap_targets.h"
 #include "session/output.h"
 #include "session/pipeline.h"
 #include "session/signals.h"
@@ -38,6 +39,7 @@ struct session {
 	struct symbolizer *symbolizer;
 	struct unwind *unwind;
 	struct pipeline *pipeline;
+	struct heap_targets *heap_targets;       /* NULL: the heap is not asked for */
 	struct kind_run runs[OPTIONS_KINDS_MAX]; /* one per opts->kinds */
 	struct progress progress;
 	struct run_costs costs;

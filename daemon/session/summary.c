@@ -22,6 +22,7 @@
 
 #define BAR_WIDTH   30
 #define TOP_ROWS    20
+#define HEAP_ROWS   10
 #define MIB         (1024.0 * 1024.0)
 #define SECONDS(ns) ((double)(ns) / NSEC_PER_SEC)
 #define MS(ns)      ((double)(ns) / 1e6)
@@ -122,12 +123,18 @@ static void print_completeness(const struct kind_run *run, bool verbose)
 			 " waits are complete (by %" PRIu64 " sampled ones)",
 			 run->probe->name, completeness__percent(&c), stacks,
 			 run->account.aggregated);
+	else if (run->heap)
+		log_info("%s: the user stacks of %.2f %% of %" PRId64 " allocations are complete",
+			 run->probe->name, completeness__percent(&c), stacks);
 	else
 		log_info("%s: %.2f %% of %" PRId64 " user stacks are complete", run->probe->name,
 			 completeness__percent(&c), stacks);
 	for (i = 0; verbose && i < c.broken_cnt && i < BROKEN_SHOWN; i++)
 		log_info("%s:   %" PRId64 "%s %s in %s", run->probe->name, c.broken[i].cnt,
-			 run->sched ? " waits" : "", profile__str(p, c.broken[i].reason),
+			 run->sched  ? " waits"
+			 : run->heap ? " allocations"
+				     : "",
+			 profile__str(p, c.broken[i].reason),
 			 c.broken[i].file ? profile__str(p, c.broken[i].file) : "no module");
 }
 
@@ -142,9 +149,8 @@ static void print_details(const struct kind_run *run)
 			buf__printf(&text, " stack.%s=%" PRIu64, outcome__name(i),
 				    run->outcomes[i]);
 	buf__printf(&text, " stack.unknown_process=%" PRIu64, run->stacks_unknown);
-	if (run->sched)
-		buf__printf(&text, " stack.unknown_id=%" PRIu64,
-			    sched_run__ids_unknown(run->sched));
+	if (kind_run__has_own_stacks(run))
+		buf__printf(&text, " stack.unknown_id=%" PRIu64, kind_run__ids_unknown(run));
 	log_info("%s: %s", run->probe->name, text.data ?: "");
 	buf__clear(&text);
 	for (i = 0; i < PARSE_STATUS_CNT; i++)
@@ -183,6 +189,27 @@ static void print_waits(const struct kind_run *run, uint64_t duration_ns, size_t
 			 run->probe->name, homeless);
 }
 
+/* What is lost keeps its weight, on [lost]. */
+static void print_allocs(const struct options *opts, const struct kind_run *run,
+			 uint64_t duration_ns)
+{
+	const struct accounting *a = &run->account;
+
+	print_drops(a);
+	if (accounting__stacks_dropped(a))
+		log_warn("%s: %" PRIu64 " stacks were lost, shown as [lost] in the profile",
+			 run->probe->name, accounting__stacks_dropped(a));
+	if (run->heap_live_full)
+		log_warn("%s: the live set was full: %" PRIu64 " samples are not in it, what is in "
+			 "use is partial; take a larger --heap-interval",
+			 run->probe->name, run->heap_live_full);
+	log_info("%s: %.2f s, a sample every %" PRIu64 " bytes: %" PRIu64 " samples of %" PRIu64
+		 " calls, %" PRIu64 " lost",
+		 run->probe->name, SECONDS(duration_ns), opts->heap_interval_bytes, a->aggregated,
+		 a->fired - a->filtered - a->nested,
+		 accounting__dropped_total(a) + accounting__stacks_dropped(a));
+}
+
 void summary__print_totals(const struct options *opts, const struct kind_run *run,
 			   uint64_t duration_ns, size_t cpus_cnt)
 {
@@ -193,7 +220,9 @@ void summary__print_totals(const struct options *opts, const struct kind_run *ru
 	if (imbalance)
 		log_err("%s: accounts do not balance: %s is off by %" PRId64 "; please report this",
 			run->probe->name, identity, imbalance);
-	if (run->sched)
+	if (run->heap)
+		print_allocs(opts, run, duration_ns);
+	else if (run->sched)
 		print_waits(run, duration_ns, cpus_cnt, opts->verbose);
 	else
 		print_samples(opts, run, duration_ns, cpus_cnt);
@@ -265,6 +294,28 @@ static int make_sched_view(const struct options *opts, const struct profile *p, 
 	return opts->json ? sched_json__encode(p, text) : sched_text__view(p->sched, &view, text);
 }
 
+static int make_heap_view(const struct options *opts, const struct profile *p, bool color, int fd,
+			  struct buf *text)
+{
+	const struct heap_view view = {
+		.width = terminal_width(fd),
+		.rows_max = HEAP_ROWS,
+		.color = color,
+	};
+
+	return opts->json ? heap_json__encode(p, text) : heap_text__view(p, &view, text);
+}
+
+static int make_view(const struct options *opts, const struct kind_run *run, bool color, int fd,
+		     struct buf *text)
+{
+	if (run->heap)
+		return make_heap_view(opts, run->profile, color, fd, text);
+	if (run->sched)
+		return make_sched_view(opts, run->profile, color, fd, text);
+	return make_top(opts, run->profile, color, text);
+}
+
 int summary__print_top(const struct options *opts, const struct output_plan *plan,
 		       const struct kind_run *run)
 {
@@ -275,8 +326,7 @@ int summary__print_top(const struct options *opts, const struct output_plan *pla
 
 	if (opts->quiet && !opts->json)
 		return 0;
-	err = run->sched ? make_sched_view(opts, run->profile, color, fd, &text)
-			 : make_top(opts, run->profile, color, &text);
+	err = make_view(opts, run, color, fd, &text);
 	return err ?: file__write_all(fd, text.data, text.len);
 }
 

@@ -11,6 +11,7 @@
 #include "session/accounting.h"
 
 static const struct accounting balanced = {
+	.kind = ACCOUNT_SAMPLES,
 	.fired = 1000,
 	.filtered = 100,
 	.idle = 200,
@@ -35,7 +36,7 @@ static void test_balanced(void **state)
 }
 
 static const struct accounting balanced_waits = {
-	.counts_waits = true,
+	.kind = ACCOUNT_WAITS,
 	.fired = 10000,
 	.filtered = 100,
 	.idle = 200,
@@ -64,19 +65,45 @@ static const struct accounting balanced_waits = {
 	.stacks_dropped_profile_full = 6,
 };
 
+static const struct accounting balanced_allocs = {
+	.kind = ACCOUNT_ALLOCS,
+	.fired = 10000,
+	.filtered = 100,
+	.nested = 200,
+	.unsampled = 8900,
+	.failed = 45,
+	.submitted = 740,
+	.dropped_ring_full = 7,
+	.dropped_scratch_busy = 3,
+	.dropped_no_return = 5,
+	.consumed = 740,
+	.aggregated = 734,
+	.dropped_bad_record = 1,
+	.dropped_no_memory = 2,
+	.dropped_profile_full = 3,
+	.profiled = 755,
+	.stacks_fired = 900,
+	.stacks_submitted = 870,
+	.stacks_dropped_ring_full = 20,
+	.stacks_dropped_scratch_busy = 10,
+	.stacks_consumed = 870,
+	.stacks_aggregated = 855,
+	.stacks_dropped_bad_record = 4,
+	.stacks_dropped_no_memory = 5,
+	.stacks_dropped_profile_full = 6,
+};
+
 /* Waits: of 740 + 10 that were sampled and 900 stacks, 16 and 45; never of 10,000 switches. */
 static void test_lost_percent(void **state)
 {
-	const struct accounting nothing = { .counts_waits = true, .fired = 5, .filtered = 5 };
+	const struct accounting nothing = { .kind = ACCOUNT_WAITS, .fired = 5, .filtered = 5 };
 
 	assert_float_equal(accounting__lost_percent(&balanced), 1.6, 1e-9);
 	assert_float_equal(accounting__lost_percent(&balanced_waits), 100 * 61 / 1650.0, 1e-9);
 	assert_float_equal(accounting__lost_percent(&nothing), 0, 0);
 }
 
-/* The counters, all but the flag before them; those of every kind come first. */
 #define FIELDS_BEGIN offsetof(struct accounting, fired)
-#define WAITS_BEGIN  offsetof(struct accounting, unsampled)
 
 static uint64_t *field(struct accounting *a, size_t offset)
 {
@@ -90,15 +117,25 @@ static void test_balanced_waits(void **state)
 	assert_int_equal(accounting__stacks_dropped(&balanced_waits), 45);
 }
 
-/* Every field takes part in an identity: one more or one less of any of them must show. */
-static void expect_each_to_matter(const struct accounting *good, size_t end)
+static void test_balanced_allocs(void **state)
+{
+	assert_int_equal(accounting__imbalance(&balanced_allocs, NULL), 0);
+	assert_int_equal(accounting__dropped_total(&balanced_allocs), 21);
+	assert_int_equal(accounting__stacks_dropped(&balanced_allocs), 45);
+}
+
+/* Every field of the kind (those above that are not 0) takes part in an identity: one more or one
+ * less of any of them must show. */
+static void expect_each_to_matter(const struct accounting *good)
 {
 	size_t offset;
 
-	for (offset = FIELDS_BEGIN; offset < end; offset += sizeof(uint64_t)) {
+	for (offset = FIELDS_BEGIN; offset < sizeof(*good); offset += sizeof(uint64_t)) {
 		struct accounting more = *good, less = *good;
 		const char *identity = NULL;
 
+		if (!*field(&more, offset))
+			continue;
 		(*field(&more, offset))++;
 		(*field(&less, offset))--;
 		assert_int_not_equal(accounting__imbalance(&more, &identity), 0);
@@ -109,16 +146,20 @@ static void expect_each_to_matter(const struct accounting *good, size_t end)
 
 static void test_each_counter_off_by_one(void **state)
 {
-	expect_each_to_matter(&balanced, WAITS_BEGIN);
-	expect_each_to_matter(&balanced_waits, sizeof(struct accounting));
+	expect_each_to_matter(&balanced);
+	expect_each_to_matter(&balanced_waits);
+	expect_each_to_matter(&balanced_allocs);
 }
 
 /* A counter that is not printed would be a drop hidden from the profile's comments. */
-static void expect_printed(const struct accounting *a, size_t end)
+static void expect_printed(const struct accounting *a)
 {
-	size_t fields = (end - FIELDS_BEGIN) / sizeof(uint64_t), i, equals = 0;
+	struct accounting copy = *a;
+	size_t fields = 0, i, equals = 0;
 	_cleanup_buf_ struct buf text = BUF_INIT;
 
+	for (i = FIELDS_BEGIN; i < sizeof(copy); i += sizeof(uint64_t))
+		fields += *field(&copy, i) != 0;
 	accounting__print(a, &text);
 	for (i = 0; i < text.len; i++)
 		equals += text.data[i] == '=';
@@ -131,8 +172,9 @@ static void test_print_names_every_counter(void **state)
 {
 	_cleanup_buf_ struct buf text = BUF_INIT, waits = BUF_INIT;
 
-	expect_printed(&balanced, WAITS_BEGIN);
-	expect_printed(&balanced_waits, sizeof(struct accounting));
+	expect_printed(&balanced);
+	expect_printed(&balanced_waits);
+	expect_printed(&balanced_allocs);
 	accounting__print(&balanced, &text);
 	assert_non_null(strstr(text.data, "fired=1000 filtered=100 idle=200 submitted=690"));
 	accounting__print(&balanced_waits, &waits);
@@ -158,6 +200,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_balanced),
 		cmocka_unit_test(test_balanced_waits),
+		cmocka_unit_test(test_balanced_allocs),
 		cmocka_unit_test(test_lost_percent),
 		cmocka_unit_test(test_each_counter_off_by_one),
 		cmocka_unit_test(test_print_names_every_counter),

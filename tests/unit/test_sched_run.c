@@ -43,7 +43,7 @@ static int setup(void **state)
 	f->opts.sched_worst = OPTIONS_WORST_DEFAULT;
 	f->run.profile = profile__new();
 	f->run.sched = sched_run__new();
-	f->run.account.counts_waits = true;
+	f->run.account.kind = ACCOUNT_WAITS;
 	for (i = 0; i < ARRAY_SIZE(types); i++)
 		profile__add_sample_type(f->run.profile, types[i], i ? "nanoseconds" : "count");
 	profile__add_mapping(f->run.profile, &kernel, &f->kernel);

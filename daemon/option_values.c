@@ -23,7 +23,7 @@ static int out_of_memory(void)
 	return EXIT_STATUS_FAILURE;
 }
 
-static const char *target_name(enum target_kind target)
+const char *option_value__target_name(enum target_kind target)
 {
 	static const char *const names[] = {
 		[TARGET_HOST] = "the whole host", [TARGET_PIDS] = "--pid",
@@ -39,10 +39,12 @@ int option_value__set_target(struct parser *p, enum target_kind target)
 	enum target_kind old = p->opts->target;
 
 	if (old == target && target != TARGET_PIDS)
-		return usage_error("'%s' given twice; a run has one TARGET", target_name(target));
+		return usage_error("'%s' given twice; a run has one TARGET",
+				   option_value__target_name(target));
 	if (old != TARGET_HOST && old != target)
 		return usage_error("'%s' and '%s' exclude one another; a run has one TARGET",
-				   target_name(old), target_name(target));
+				   option_value__target_name(old),
+				   option_value__target_name(target));
 	p->opts->target = target;
 	return EXIT_STATUS_OK;
 }
@@ -341,6 +343,55 @@ int option_value__sched_slo(struct parser *p, const char *value)
 			return usage_error("more than %d limits in --sched-slo", OPTIONS_SLOS_MAX);
 		opts->sched_slos[opts->sched_slos_cnt++] = slo;
 	}
+	return EXIT_STATUS_OK;
+}
+
+int option_value__heap_interval(struct parser *p, const char *value)
+{
+	uint64_t bytes;
+	int err = units__parse_size(value, &bytes);
+
+	if (err == -EINVAL)
+		return usage_error("--heap-interval '%s' is not a size, such as 512K", value);
+	if (err || !bytes || bytes > OPTIONS_HEAP_INTERVAL_MAX)
+		return usage_error("--heap-interval '%s' is not between 1 and 1G", value);
+	p->opts->heap_interval_bytes = bytes;
+	return EXIT_STATUS_OK;
+}
+
+int option_value__heap_mode(struct parser *p, const char *value)
+{
+	if (strcmp(value, "live") != 0 && strcmp(value, "alloc") != 0)
+		return usage_error("--heap-mode '%s' is not a mode; there are live and alloc",
+				   value);
+	p->opts->heap_is_live = !strcmp(value, "live");
+	return EXIT_STATUS_OK;
+}
+
+int option_value__heap_source(struct parser *p, const char *value)
+{
+	if (strcmp(value, "uprobe") != 0 && strcmp(value, "preload") != 0)
+		return usage_error("--heap-source '%s' is not a source; there are uprobe and "
+				   "preload",
+				   value);
+	p->opts->heap_source = strcmp(value, "uprobe") ? HEAP_CHOICE_PRELOAD : HEAP_CHOICE_UPROBE;
+	return EXIT_STATUS_OK;
+}
+
+int option_value__heap_budget(struct parser *p, const char *value)
+{
+	double percent;
+
+	if (units__parse_percent(value, &percent) || percent <= 0)
+		return usage_error("--heap-budget '%s' is not a percentage above 0 and up to 100",
+				   value);
+	p->opts->heap_budget_percent = percent;
+	return EXIT_STATUS_OK;
+}
+
+int option_value__heap_host_wide(struct parser *p, const char *value)
+{
+	p->opts->heap_host_wide = true;
 	return EXIT_STATUS_OK;
 }
 

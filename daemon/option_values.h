@@ -26,6 +26,8 @@ struct parser {
 		EXIT_STATUS_USAGE;                                                                 \
 	})
 
+/* As users know it: "--pid", "-- COMMAND". */
+const char *option_value__target_name(enum target_kind target);
 int option_value__set_target(struct parser *p, enum target_kind target);
 
 int option_value__pid(struct parser *p, const char *value);
@@ -43,6 +45,11 @@ int option_value__by(struct parser *p, const char *value);
 int option_value__worst(struct parser *p, const char *value);
 int option_value__interval(struct parser *p, const char *value);
 int option_value__sched_slo(struct parser *p, const char *value);
+int option_value__heap_interval(struct parser *p, const char *value);
+int option_value__heap_mode(struct parser *p, const char *value);
+int option_value__heap_source(struct parser *p, const char *value);
+int option_value__heap_budget(struct parser *p, const char *value);
+int option_value__heap_host_wide(struct parser *p, const char *value);
 int option_value__quiet(struct parser *p, const char *value);
 int option_value__verbose(struct parser *p, const char *value);
 int option_value__json(struct parser *p, const char *value);

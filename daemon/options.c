@@ -20,12 +20,13 @@
 #define HELP_WIDTH  80
 
 /* Those of a group named after a kind mean something only with that kind. */
-enum option_group { GROUP_TARGET, GROUP_OPTION, GROUP_SCHED };
+enum option_group { GROUP_TARGET, GROUP_OPTION, GROUP_SCHED, GROUP_HEAP, GROUPS };
 
 static const char *const group_kinds[] = {
 	[GROUP_TARGET] = NULL,
 	[GROUP_OPTION] = NULL,
 	[GROUP_SCHED] = "sched",
+	[GROUP_HEAP] = "heap",
 };
 
 struct option_spec {
@@ -128,9 +129,11 @@ static int apply_help(struct parser *p, const char *value)
 		print_flag(0, probes[i]->name, "DURATION", probes[i]->help);
 	printf("\nOPTIONS\n");
 	print_group(GROUP_OPTION);
-	if (probe__find(group_kinds[GROUP_SCHED])) {
-		printf("\nOPTIONS OF --%s\n", group_kinds[GROUP_SCHED]);
-		print_group(GROUP_SCHED);
+	for (i = 0; i < GROUPS; i++) {
+		if (!group_kinds[i] || !probe__find(group_kinds[i]))
+			continue;
+		printf("\nOPTIONS OF --%s\n", group_kinds[i]);
+		print_group(i);
 	}
 	printf("\nEXAMPLES\n"
 	       "  cprofd --pid 1234 --cpu 30s             one process, 30 seconds\n"
@@ -314,6 +317,21 @@ static int check_kinds_of_options(const struct parser *p)
 	return EXIT_STATUS_OK;
 }
 
+/* Probes in an allocator are felt by everybody who uses it: nobody gets them unasked. */
+static int check_heap_target(const struct options *opts)
+{
+	if (!is_asked_for(opts, group_kinds[GROUP_HEAP]))
+		return EXIT_STATUS_OK;
+	if (opts->target == TARGET_HOST && !opts->heap_host_wide)
+		return usage_error("--heap needs a TARGET, such as --pid PID or -- COMMAND; the "
+				   "allocations of all processes are probed with --heap-host-wide");
+	if (opts->target != TARGET_HOST && opts->heap_host_wide)
+		return usage_error("'--heap-host-wide' and '%s' exclude one another; a run has one "
+				   "TARGET",
+				   option_value__target_name(opts->target));
+	return EXIT_STATUS_OK;
+}
+
 /* What only the whole command line can tell. */
 static int check_combination(const struct parser *p)
 {
@@ -331,7 +349,7 @@ static int check_combination(const struct parser *p)
 	if (opts->user && opts->target != TARGET_COMMAND)
 		return usage_error("'--user %s' needs a command to run as that user: -- COMMAND",
 				   opts->user);
-	return check_kinds_of_options(p);
+	return check_kinds_of_options(p) ?: check_heap_target(opts);
 }
 
 /* Defaults that depend on the rest of the command line. */
@@ -353,6 +371,9 @@ int options__parse(struct options *opts, int argc, char **argv)
 		.labels = LABELS_DEFAULT,
 		.strict_percent = -1,
 		.sched_worst = OPTIONS_WORST_DEFAULT,
+		.heap_interval_bytes = HEAP_INTERVAL_DEFAULT,
+		.heap_is_live = true,
+		.heap_budget_percent = -1,
 		.no_color = no_color && *no_color,
 	};
 	while (p.idx < argc) {
@@ -428,6 +449,21 @@ static const struct option_spec option_specs[] = {
 	{ "sched-slo", 0, "pQQ=LIMIT", false, GROUP_SCHED,
 	  "exit 7 when this quantile of the latency is over the limit; repeatable",
 	  option_value__sched_slo },
+	{ "heap-interval", 0, "SIZE", false, GROUP_HEAP,
+	  "bytes allocated from one sample to the next on average; 1: every allocation (512K)",
+	  option_value__heap_interval },
+	{ "heap-mode", 0, "MODE", false, GROUP_HEAP,
+	  "live: what is still in use, too; alloc: at half the cost, only what is allocated (live)",
+	  option_value__heap_mode },
+	{ "heap-source", 0, "SOURCE", false, GROUP_HEAP,
+	  "uprobe, or preload: libcprof-heap.so (where COMMAND or the process can have it)",
+	  option_value__heap_source },
+	{ "heap-budget", 0, "PERCENT", false, GROUP_HEAP,
+	  "most of the target's CPU time the probes may take (no limit)",
+	  option_value__heap_budget },
+	{ "heap-host-wide", 0, NULL, false, GROUP_HEAP,
+	  "without a TARGET: probe the allocations of all processes",
+	  option_value__heap_host_wide },
 };
 
 static const size_t option_specs_cnt = ARRAY_SIZE(option_specs);

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include "abi/heap.h"
 #include "abi/sched.h"
 #include "collect/probe.h"
 
@@ -39,6 +40,7 @@ enum exit_status {
 #define OPTIONS_WORST_DEFAULT        10
 #define OPTIONS_INTERVAL_MIN_NS      10000000ULL
 #define OPTIONS_SLOS_MAX             16
+#define OPTIONS_HEAP_INTERVAL_MAX    (1ULL << 30)
 
 enum run_mode {
 	RUN_PROFILE = 0,

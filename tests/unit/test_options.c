@@ -382,6 +382,74 @@ static void test_options_of_another_kind(void **state)
 	expect_usage("--worst 3 --cpu 1s", "'--worst' is about --sched only");
 	expect_usage("--cpu 1s --interval 1s", "'--interval' is about --sched only");
 	expect_usage("--cpu 1s --sched-slo p99=5ms", "'--sched-slo' is about --sched only");
+	expect_usage("--cpu 1s --heap-budget 1", "'--heap-budget' is about --heap only");
+	expect_usage("--cpu 1s --heap-host-wide", "'--heap-host-wide' is about --heap only");
+}
+
+static void skip_without_heap(void)
+{
+	if (!probe__find("heap"))
+		skip();
+}
+
+static void test_heap_options(void **state)
+{
+	char plain[] = "--heap 10s -p 1",
+	     all[] = "--heap 0 --heap-interval 1 --heap-mode alloc "
+		     "--heap-source preload --heap-budget 2.5% -- x",
+	     host[] = "--heap 1s --heap-host-wide --heap-source uprobe --heap-interval=64K "
+		      "--heap-mode live";
+	struct options opts;
+
+	skip_without_heap();
+	expect_ok(&opts, plain);
+	assert_int_equal(opts.heap_interval_bytes, 512 << 10);
+	assert_true(opts.heap_is_live);
+	assert_int_equal(opts.heap_source, HEAP_CHOICE_AUTO);
+	assert_true(opts.heap_budget_percent < 0);
+	assert_false(opts.heap_host_wide);
+	options__done(&opts);
+	expect_ok(&opts, all);
+	assert_int_equal(opts.heap_interval_bytes, 1);
+	assert_false(opts.heap_is_live);
+	assert_int_equal(opts.heap_source, HEAP_CHOICE_PRELOAD);
+	assert_true(opts.heap_budget_percent > 2.49 && opts.heap_budget_percent < 2.51);
+	options__done(&opts);
+	expect_ok(&opts, host);
+	assert_int_equal(opts.target, TARGET_HOST);
+	assert_true(opts.heap_host_wide);
+	assert_true(opts.heap_is_live);
+	assert_int_equal(opts.heap_source, HEAP_CHOICE_UPROBE);
+	assert_int_equal(opts.heap_interval_bytes, 65536);
+	options__done(&opts);
+}
+
+static void test_bad_heap_options(void **state)
+{
+	skip_without_heap();
+	expect_usage("--heap 1s -p 1 --heap-interval 0", "'0' is not between 1 and 1G");
+	expect_usage("--heap 1s -p 1 --heap-interval 1025M", "is not between 1 and 1G");
+	expect_usage("--heap 1s -p 1 --heap-interval 99999999999999999999", "is not between");
+	expect_usage("--heap 1s -p 1 --heap-interval often", "'often' is not a size");
+	expect_usage("--heap 1s -p 1 --heap-interval -1", "'-1' is not a size");
+	expect_usage("--heap 1s -p 1 --heap-interval _", "'' is not a size");
+	expect_usage("--heap 1s -p 1 --heap-mode both", "'both' is not a mode; there are live");
+	expect_usage("--heap 1s -p 1 --heap-mode _", "'' is not a mode");
+	expect_usage("--heap 1s -p 1 --heap-source ptrace", "'ptrace' is not a source");
+	expect_usage("--heap 1s -p 1 --heap-budget 0", "'0' is not a percentage above 0");
+	expect_usage("--heap 1s -p 1 --heap-budget 101", "'101' is not a percentage");
+	expect_usage("--heap 1s -p 1 --heap-budget lots", "'lots' is not a percentage");
+	expect_usage("--heap 1s -p 1 --heap-mod live", "did you mean '--heap-mode'?");
+}
+
+static void test_heap_wants_a_target(void **state)
+{
+	skip_without_heap();
+	expect_usage("--heap 1s", "--heap needs a TARGET, such as --pid PID");
+	expect_usage("--heap 1s", "--heap-host-wide");
+	expect_usage("--heap 1s --heap-host-wide -p 1", "'--heap-host-wide' and '--pid' exclude");
+	expect_usage("--heap 1s --heap-host-wide -- x",
+		     "'--heap-host-wide' and '-- COMMAND' exclude");
 }
 
 static void test_several_kinds(void **state)
@@ -516,6 +584,9 @@ int main(void)
 		cmocka_unit_test(test_groupings),
 		cmocka_unit_test(test_bad_sched_options),
 		cmocka_unit_test(test_options_of_another_kind),
+		cmocka_unit_test(test_heap_options),
+		cmocka_unit_test(test_bad_heap_options),
+		cmocka_unit_test(test_heap_wants_a_target),
 		cmocka_unit_test(test_several_kinds),
 		cmocka_unit_test(test_hostile_bytes_are_escaped),
 		cmocka_unit_test(test_doctor),

@@ -24,6 +24,7 @@ PYTHON ?= /usr/bin/python3
 prefix ?= /usr/local
 sbindir ?= $(prefix)/sbin
 bindir ?= $(prefix)/bin
+libdir ?= $(prefix)/lib
 mandir ?= $(prefix)/share/man
 
 ifeq ($(V),1)
@@ -109,6 +110,14 @@ $(O)/flags: FORCE
 	$(Q)printf '%s\n' '$(subst ','\'',$(CC) $(CFLAGS) $(cprof_cflags) $(cprof_ldflags))' > $@.new
 	$(Q)cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 FORCE:
+
+# Likewise for the one file that knows where the library will be installed.
+$(O)/libdir: FORCE
+	$(Q)mkdir -p $(O)
+	$(Q)echo '$(libdir)' > $@.new
+	$(Q)cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+$(O)/daemon/session/heap_environment.o: $(O)/libdir
+$(O)/daemon/session/heap_environment.o: cprof_cppflags += -DCPROF_LIBDIR='"$(libdir)"'
 
 $(O)/%.o: %.c $(O)/flags
 	$(call say,CC,$@)
@@ -243,7 +252,8 @@ check-static: $(skeleton) $(proto_src)
 	$(Q)$(CPPCHECK) --quiet --std=c11 --enable=warning,portability --inline-suppr \
 		--error-exitcode=1 --suppress=missingInclude --suppress=unknownMacro \
 		--suppress=memleak --suppress=resourceLeak --suppress=readdirCalled \
-		--library=posix -D_GNU_SOURCE -DCPROF_VERSION='"x"' -Idaemon -Ibpf daemon cli
+		--library=posix -D_GNU_SOURCE -DCPROF_VERSION='"x"' \
+		-DCPROF_LIBDIR='"x"' -Idaemon -Ibpf daemon cli
 
 format: ## rewrite the sources with clang-format
 	$(Q)$(CLANG_FORMAT) -i $(c_files)

@@ -107,7 +107,7 @@ static int become(const struct identity *id)
 }
 
 struct child_setup {
-	char *const *argv;
+	char *const *argv, *const *env;
 	const struct identity *id; /* NULL: stays who we are */
 	pid_t parent;
 	int go_fd, error_fd;
@@ -118,7 +118,10 @@ struct child_setup {
 static int exec_child(const struct child_setup *s)
 {
 	int err = s->id ? become(s->id) : 0;
+	char *const *e;
 
+	for (e = s->env; !err && e && *e; e++)
+		err = putenv(*e) ? -errno : 0;
 	if (err)
 		return err;
 	/* From here on COMMAND outlives us. A changed uid has cleared this already. */
@@ -198,8 +201,15 @@ static int fork_child(struct command *c, struct child_setup *s)
 
 int command__fork(struct command **ret, char *const *argv, const char *user)
 {
+	return command__fork_env(ret, argv, user, NULL);
+}
+
+int command__fork_env(struct command **ret, char *const *argv, const char *user, char *const *env)
+{
 	_cleanup_(identity__done) struct identity id = { 0 };
-	struct child_setup s = { .argv = argv, .parent = getpid(), .go_fd = -1, .error_fd = -1 };
+	struct child_setup s = {
+		.argv = argv, .env = env, .parent = getpid(), .go_fd = -1, .error_fd = -1
+	};
 	struct command *c;
 	int err;
 

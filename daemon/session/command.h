@@ -20,6 +20,10 @@ struct command;
  */
 int command__fork(struct command **ret, char *const *argv, const char *user);
 
+/* The same with 'env' ("NAME=value", NULL-terminated; may be NULL) put into COMMAND's environment.
+ */
+int command__fork_env(struct command **ret, char *const *argv, const char *user, char *const *env);
+
 pid_t command__pid(const struct command *c);
 int command__pidfd(const struct command *c); /* readable when the child has exited */
 

@@ -273,6 +273,29 @@ static void test_user(void **state)
 	free(out);
 }
 
+static void test_environment(void **state)
+{
+	char *argv[] = { (char *)"/bin/sh", (char *)"-c",
+			 (char *)"echo $TEST_COMMAND_NEW $TEST_COMMAND_OLD", NULL };
+	char *env[] = { (char *)"TEST_COMMAND_NEW=a b", (char *)"TEST_COMMAND_OLD=new", NULL };
+	struct capture capture;
+	struct command *c;
+	int status = -1;
+	char *out;
+
+	setenv("TEST_COMMAND_OLD", "old", 1);
+	capture = capture__start(STDOUT_FILENO);
+	if (!command__fork_env(&c, argv, NULL, env) && !command__exec(c))
+		command__wait(c, &status);
+	command__free(c);
+	out = capture__finish(&capture);
+	assert_int_equal(status, 0);
+	assert_string_equal(out, "a b new\n");
+	assert_null(getenv("TEST_COMMAND_NEW"));
+	assert_string_equal(getenv("TEST_COMMAND_OLD"), "old");
+	free(out);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -286,6 +309,7 @@ int main(void)
 		cmocka_unit_test(test_signals_as_they_were),
 		cmocka_unit_test(test_outlives_us_only_once_it_runs),
 		cmocka_unit_test(test_user),
+		cmocka_unit_test(test_environment),
 	};
 
 	sigset_t none;

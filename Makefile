@@ -109,6 +109,7 @@ $(O)/flags: FORCE
 	$(Q)mkdir -p $(O)
 	$(Q)printf '%s\n' '$(subst ','\'',$(CC) $(CFLAGS) $(cprof_cflags) $(cprof_ldflags))' > $@.new
 	$(Q)cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+.PHONY: FORCE
 FORCE:
 
 # Likewise for the one file that knows where the library will be installed.

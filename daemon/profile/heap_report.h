@@ -21,10 +21,16 @@
 
 /* Age of what is live at the end: less than 1 s, 10 s, 1 min, 10 min, and older. */
 #define HEAP_AGES 5
+extern const uint64_t heap_age_limits_s[HEAP_AGES - 1];
 
 /* Moments at which the live set is looked at for growth: evenly over the window, the last is its
  * end; of a window without a planned end, whenever its length has doubled. */
 #define HEAP_POINTS 4
+
+/* Windows shorter than this say nothing of growth. */
+#define HEAP_GROWTH_MIN_NS 2000000000LL
+
+#define HEAP_Z95 1.96 /* standard errors in half of a 95 % interval */
 
 enum heap_source {
 	HEAP_SOURCE_UPROBE = 1 << 0,
@@ -50,7 +56,7 @@ struct heap_report_site {
 struct heap_report_process {
 	pid_t pid;
 	char *comm;         /* owned */
-	uint64_t rss_bytes; /* at the end; 0: not known (gone) */
+	uint64_t rss_bytes; /* at the end, or when it was last seen; 0: not known */
 	uint64_t rss_start_bytes;
 	struct heap_amount alloc, inuse;
 };
@@ -73,7 +79,8 @@ struct heap_report {
 	uint64_t live_full;              /* allocations that found no room in it */
 	struct heap_amount alloc, inuse; /* totals */
 	double age_bytes[HEAP_AGES];
-	struct heap_report_site *sites; /* the largest inuse (else alloc) first */
+	uint64_t points_ns[HEAP_POINTS]; /* since the start; 0: it was not looked then */
+	struct heap_report_site *sites;  /* the largest inuse (else alloc) first */
 	size_t sites_cnt, sites_cap;
 	struct heap_report_process *processes; /* the largest first */
 	size_t processes_cnt, processes_cap;
@@ -83,7 +90,14 @@ struct heap_report {
 void heap_report__free(struct heap_report *r);
 DEFINE_CLEANUP(struct heap_report *, heap_report__free);
 
-/* Sums sites of one name and orders every table as said above. 0 or -ENOMEM. */
-int heap_report__finish(struct heap_report *r);
+/*
+ * Did a site grow? Of the moments that were looked at, three at least, each has more than the one
+ * before, by more than both their errors. 'variance' is of inuse_bytes.
+ */
+bool heap_report__has_grown(const struct heap_report *r, const double inuse_bytes[HEAP_POINTS],
+			    const double variance[HEAP_POINTS]);
+
+/* Sums sites of one function and module, and orders every table as said above. */
+void heap_report__finish(struct heap_report *r);
 
 #endif

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/array.h"
+#include "profile/heap_report.h"
 #include "profile/index.h"
 #include "profile/sched_report.h"
 
@@ -112,6 +113,7 @@ void profile__free(struct profile *p)
 	free(p->locations);
 	free(p->samples);
 	sched_report__free(p->sched);
+	heap_report__free(p->heap);
 	free(p);
 }
 
@@ -176,6 +178,18 @@ int profile__add_sample_type(struct profile *p, const char *type, const char *un
 	if (array__reserve(p->sample_types, p->sample_types_cap, p->sample_types_cnt + 1))
 		return -ENOMEM;
 	p->sample_types[p->sample_types_cnt++] = vt;
+	return 0;
+}
+
+int profile__drop_sample_types(struct profile *p, size_t cnt)
+{
+	if (p->samples_cnt || cnt > p->sample_types_cnt)
+		return -EINVAL;
+	for (; cnt; cnt--)
+		if (p->sample_types[--p->sample_types_cnt].type == p->default_sample_type)
+			p->default_sample_type = 0;
+	if (!p->default_sample_type && p->sample_types_cnt)
+		p->default_sample_type = p->sample_types[p->sample_types_cnt - 1].type;
 	return 0;
 }
 

@@ -115,6 +115,9 @@ int profile__string(struct profile *p, const char *s, uint32_t *ret_idx);
 int profile__string_n(struct profile *p, const char *s, size_t len, uint32_t *ret_idx);
 
 int profile__add_sample_type(struct profile *p, const char *type, const char *unit);
+/* Takes the last 'cnt' of them off a profile that has no rows yet; where the default one was among
+ * them, it is the last of those that stay. 0, -EINVAL: it has rows, or not so many types. */
+int profile__drop_sample_types(struct profile *p, size_t cnt);
 int profile__set_period(struct profile *p, const char *type, const char *unit, int64_t period);
 int profile__add_comment(struct profile *p, const char *text);
 

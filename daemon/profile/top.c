@@ -514,3 +514,59 @@ void top__free(struct top_table *t)
 	free(t->entries);
 	free(t);
 }
+
+struct top_leaves {
+	struct graph graph;
+	struct top_table *table; /* owns names */
+};
+
+int top_leaves__new(const struct profile *p, struct top_leaves **ret)
+{
+	_cleanup_(top_leaves__freep) struct top_leaves *l = calloc(1, sizeof(*l));
+	int err;
+
+	if (!l)
+		return -ENOMEM;
+	l->table = calloc(1, sizeof(*l->table));
+	if (!l->table)
+		return -ENOMEM;
+	l->graph = (struct graph){ .p = p, .table = l->table, .seed = id_hash__seed() };
+	err = prune__new(p, &l->graph.prune) ?: make_nodes(&l->graph);
+	if (err)
+		return err;
+	*ret = take_ptr(l);
+	return 0;
+}
+
+void top_leaves__free(struct top_leaves *l)
+{
+	if (!l)
+		return;
+	graph_done(&l->graph);
+	top__free(l->table);
+	free(l);
+}
+
+static void note_leaf(struct graph *g, uint32_t node, bool is_inline, void *ctx)
+{
+	*(size_t *)ctx = node;
+}
+
+size_t top_leaves__find(struct top_leaves *l, const uint32_t *locations, uint32_t locations_cnt)
+{
+	const struct profile_sample s = { .locations = locations, .locations_cnt = locations_cnt };
+	size_t leaf = TOP_NO_LEAF;
+
+	walk_frames(&l->graph, &s, note_leaf, &leaf);
+	return leaf;
+}
+
+size_t top_leaves__cnt(const struct top_leaves *l)
+{
+	return l->graph.nodes_cnt;
+}
+
+const struct top_entry *top_leaves__entry(const struct top_leaves *l, size_t idx)
+{
+	return &l->graph.nodes[idx].entry;
+}

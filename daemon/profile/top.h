@@ -59,6 +59,24 @@ int top__compute(const struct profile *p, const struct top_options *opts, struct
 void top__free(struct top_table *t);
 DEFINE_CLEANUP(struct top_table *, top__free);
 
+/*
+ * The innermost frames of stacks under the same names, for sums of another kind. Of the locations
+ * that p has when it is made.
+ */
+struct top_leaves;
+
+int top_leaves__new(const struct profile *p, struct top_leaves **ret); /* 0 or -ENOMEM */
+void top_leaves__free(struct top_leaves *l);
+DEFINE_CLEANUP(struct top_leaves *, top_leaves__free);
+
+#define TOP_NO_LEAF SIZE_MAX /* of a stack without frames */
+
+/* An index below top_leaves__cnt(); stacks with equal ones have the same entry in a top table. */
+size_t top_leaves__find(struct top_leaves *l, const uint32_t *locations, uint32_t locations_cnt);
+size_t top_leaves__cnt(const struct top_leaves *l);
+/* Names only; valid as long as both the profile and l. */
+const struct top_entry *top_leaves__entry(const struct top_leaves *l, size_t idx);
+
 /* The last component of a path, as pprof shows it: "" is ".", trailing slashes do not count. The
  * length is given, because it need not end at a NUL. */
 const char *top__basename(const char *path, size_t *ret_len);

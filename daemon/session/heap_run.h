@@ -24,6 +24,10 @@ struct heap_run *heap_run__new(uint64_t interval_bytes, bool is_live);
 void heap_run__free(struct heap_run *r);
 DEFINE_CLEANUP(struct heap_run *, heap_run__free);
 
+/* Where it finds the live set when it must look by itself, to forget stacks; before the first
+ * allocation. Borrowed. */
+void heap_run__use_collector(struct heap_run *r, struct collector *c);
+
 /* A stack, and an allocation, in time order. 0 or -ENOMEM, for a stack also -ENOSPC: the allocation
  * it was taken for is counted under [lost] then. */
 int heap_run__stack(struct heap_run *r, const struct sample *s, const uint32_t *locations,

@@ -11,9 +11,9 @@
 #include "base/log.h"
 #include "profile/sched_rows.h"
 #include "session/frames.h"
+#include "session/kept_stacks.h"
 #include "session/sched_reporter.h"
 #include "session/sched_trace.h"
-#include "session/wait_stacks.h"
 
 /* Columns of the profile: order of the probe's sample types. */
 enum sched_value {
@@ -26,7 +26,7 @@ enum sched_value {
 };
 
 struct sched_run {
-	struct wait_stacks *stacks;
+	struct kept_stacks *stacks;
 	struct sched_rows *rows;
 	struct sched_trace trace;
 	struct sched_snapshot snapshot;
@@ -39,7 +39,7 @@ struct sched_run *sched_run__new(void)
 
 	if (!r)
 		return NULL;
-	r->stacks = wait_stacks__new();
+	r->stacks = kept_stacks__new();
 	r->rows = sched_rows__new();
 	return r->stacks && r->rows ? take_ptr(r) : NULL;
 }
@@ -48,7 +48,7 @@ void sched_run__free(struct sched_run *r)
 {
 	if (!r)
 		return;
-	wait_stacks__free(r->stacks);
+	kept_stacks__free(r->stacks);
 	sched_rows__free(r->rows);
 	sched_trace__done(&r->trace);
 	sched_snapshot__done(&r->snapshot);
@@ -58,20 +58,20 @@ void sched_run__free(struct sched_run *r)
 int sched_run__stack(struct sched_run *r, const struct sample *s, const uint32_t *locations,
 		     uint32_t locations_cnt, const struct label_set *labels)
 {
-	return wait_stacks__add(r->stacks, s, locations, locations_cnt, labels);
+	return kept_stacks__add(r->stacks, s, locations, locations_cnt, labels);
 }
 
 int sched_run__lose_stack(struct sched_run *r, const struct sample *s)
 {
-	return wait_stacks__add_stand_in(r->stacks, s, WAIT_STACK_PROFILE_FULL);
+	return kept_stacks__add_stand_in(r->stacks, s, KEPT_STACK_PROFILE_FULL);
 }
 
 int sched_run__wait(struct sched_run *r, const struct sample *s)
 {
 	const struct sched_row_thread thread = { .tid = s->tid, .start_ns = s->thread_start_ns };
-	uint32_t stack = wait_stacks__take(r->stacks, s);
+	uint32_t stack = kept_stacks__take(r->stacks, s);
 
-	r->ids_unknown += stack == WAIT_STACK_UNKNOWN;
+	r->ids_unknown += stack == KEPT_STACK_UNKNOWN;
 	return sched_rows__add(r->rows, thread, s->wait.origin, stack, s->wait.inverse_q,
 			       s->wait.reason_ns);
 }
@@ -124,7 +124,7 @@ static int add_row(const struct sched_row *row, void *ctx)
 {
 	struct emission *e = ctx;
 	int64_t values[VALUES_CNT];
-	struct wait_stack stack;
+	struct kept_stack stack;
 
 	fill_values(values, row->waits, row->reason_ns);
 	if (!values[VALUE_WAITS] && !values[VALUE_LATENCY])
@@ -132,14 +132,14 @@ static int add_row(const struct sched_row *row, void *ctx)
 	switch (row->stack) {
 	case SCHED_ROW_NOT_SAMPLED:
 		return add_synthetic_row(e, "[not sampled]", NULL, values);
-	case WAIT_STACK_UNKNOWN:
+	case KEPT_STACK_UNKNOWN:
 		return add_synthetic_row(e, "[unknown]", NULL, values);
-	case WAIT_STACK_RING_FULL:
+	case KEPT_STACK_RING_FULL:
 		return add_synthetic_row(e, "[ring_full]", "[lost]", values);
-	case WAIT_STACK_PROFILE_FULL:
+	case KEPT_STACK_PROFILE_FULL:
 		return add_synthetic_row(e, "[profile_full]", "[lost]", values);
 	default:
-		stack = wait_stacks__get(e->r->stacks, row->stack);
+		stack = kept_stacks__get(e->r->stacks, row->stack);
 		/* All rows of a thread bear its last name; only the CPU is one of the stack. */
 		if (!(e->f->opts->labels & LABEL_CPU)) {
 			stack.labels = e->labels.labels;
@@ -190,7 +190,7 @@ static int emit_rows(struct sched_run *r, struct profile *profile, const struct 
 	size_t i;
 	int err = 0;
 
-	wait_stacks__cut_machinery(r->stacks, profile);
+	kept_stacks__cut_machinery(r->stacks, profile);
 	for (i = 0; !err && i < r->snapshot.threads_cnt; i++)
 		err = emit_thread(&e, &r->snapshot.threads[i]);
 	return err ?: emit_other(&e, other);

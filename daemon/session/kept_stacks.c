@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * See wait_stacks.h.
+ * See kept_stacks.h.
  */
-#include "session/wait_stacks.h"
+#include "session/kept_stacks.h"
 
 #include <errno.h>
 #include <string.h>
@@ -10,14 +10,14 @@
 #include "base/hash.h"
 
 #define STACKS_MAX_BYTES (12U << 20)
-/* Threads whose wait has not come yet. One that ended in between never gives its place back by
- * itself: the one that has waited longest makes room. */
+/* Threads whose stack has not been named yet. One that ended in between never gives its place back
+ * by itself: the one that has waited longest makes room. */
 #define PENDING_MAX      65536
 
 /* tracepoint, BPF trampoline and program: what lies between the scheduler and the stack's taking */
 #define MACHINERY_FRAMES_MAX 10
 
-struct kept_stack {
+struct entry {
 	uint32_t idx;
 	uint32_t locations_cnt, labels_cnt;
 	uint32_t cut; /* locations off the leaf */
@@ -38,53 +38,53 @@ struct pending {
 	UT_hash_handle hh; /* in the order in which they came */
 };
 
-struct wait_stacks {
-	struct kept_stack *by_content;
-	struct kept_stack **stacks; /* [index - WAIT_STACK_STAND_INS] */
+struct kept_stacks {
+	struct entry *by_content;
+	struct entry **stacks; /* [index - KEPT_STACK_STAND_INS] */
 	size_t stacks_cnt, stacks_cap;
 	size_t bytes;
 	struct pending *pending;
 };
 
-struct wait_stacks *wait_stacks__new(void)
+struct kept_stacks *kept_stacks__new(void)
 {
-	return calloc(1, sizeof(struct wait_stacks));
+	return calloc(1, sizeof(struct kept_stacks));
 }
 
-void wait_stacks__free(struct wait_stacks *ws)
+void kept_stacks__free(struct kept_stacks *ks)
 {
 	struct pending *pending, *next;
 	size_t i;
 
-	if (!ws)
+	if (!ks)
 		return;
-	HASH_ITER (hh, ws->pending, pending, next) {
-		HASH_DEL(ws->pending, pending);
+	HASH_ITER (hh, ks->pending, pending, next) {
+		HASH_DEL(ks->pending, pending);
 		free(pending);
 	}
-	HASH_CLEAR(hh, ws->by_content);
-	for (i = 0; i < ws->stacks_cnt; i++)
-		free(ws->stacks[i]);
-	free(ws->stacks);
-	free(ws);
+	HASH_CLEAR(hh, ks->by_content);
+	for (i = 0; i < ks->stacks_cnt; i++)
+		free(ks->stacks[i]);
+	free(ks->stacks);
+	free(ks);
 }
 
-static struct profile_label *labels_of(struct kept_stack *stack)
+static struct profile_label *labels_of(struct entry *stack)
 {
 	return (struct profile_label *)stack->key;
 }
 
-static uint32_t *locations_of(struct kept_stack *stack)
+static uint32_t *locations_of(struct entry *stack)
 {
 	return (uint32_t *)(labels_of(stack) + stack->labels_cnt);
 }
 
 /* Zeroed first: the key is compared as bytes, padding included. */
-static struct kept_stack *new_stack(const uint32_t *locations, uint32_t locations_cnt,
-				    const struct label_set *set)
+static struct entry *new_stack(const uint32_t *locations, uint32_t locations_cnt,
+			       const struct label_set *set)
 {
 	size_t key_bytes = set->cnt * sizeof(*set->labels) + locations_cnt * sizeof(*locations);
-	struct kept_stack *stack = calloc(1, sizeof(*stack) + key_bytes);
+	struct entry *stack = calloc(1, sizeof(*stack) + key_bytes);
 	uint32_t i;
 
 	if (!stack)
@@ -106,54 +106,54 @@ static struct kept_stack *new_stack(const uint32_t *locations, uint32_t location
 }
 
 /* Takes 'stack'. */
-static int keep_stack(struct wait_stacks *ws, struct kept_stack *stack, uint32_t *ret_idx)
+static int keep_stack(struct kept_stacks *ks, struct entry *stack, uint32_t *ret_idx)
 {
 	size_t bytes = sizeof(*stack) + sizeof(stack) + stack->key_bytes;
-	_cleanup_free_ struct kept_stack *owned = stack;
-	struct kept_stack *known;
+	_cleanup_free_ struct entry *owned = stack;
+	struct entry *known;
 
-	HASH_FIND(hh, ws->by_content, stack->key, stack->key_bytes, known);
+	HASH_FIND(hh, ks->by_content, stack->key, stack->key_bytes, known);
 	if (known) {
 		*ret_idx = known->idx;
 		return 0;
 	}
-	if (ws->bytes + bytes > STACKS_MAX_BYTES)
+	if (ks->bytes + bytes > STACKS_MAX_BYTES)
 		return -ENOSPC;
-	if (array__reserve(ws->stacks, ws->stacks_cap, ws->stacks_cnt + 1))
+	if (array__reserve(ks->stacks, ks->stacks_cap, ks->stacks_cnt + 1))
 		return -ENOMEM;
-	stack->idx = WAIT_STACK_STAND_INS + (uint32_t)ws->stacks_cnt;
-	HASH_ADD_KEYPTR(hh, ws->by_content, stack->key, stack->key_bytes, stack);
+	stack->idx = KEPT_STACK_STAND_INS + (uint32_t)ks->stacks_cnt;
+	HASH_ADD_KEYPTR(hh, ks->by_content, stack->key, stack->key_bytes, stack);
 	if (hash__add_failed(stack))
 		return -ENOMEM;
-	ws->stacks[ws->stacks_cnt++] = take_ptr(owned);
-	ws->bytes += bytes;
+	ks->stacks[ks->stacks_cnt++] = take_ptr(owned);
+	ks->bytes += bytes;
 	*ret_idx = stack->idx;
 	return 0;
 }
 
-static struct pending *find_pending(struct wait_stacks *ws, const struct sample *s)
+static struct pending *find_pending(struct kept_stacks *ks, const struct sample *s)
 {
 	struct thread_key key = { .start_ns = s->thread_start_ns, .tid = (uint64_t)s->tid };
 	struct pending *pending;
 
-	HASH_FIND(hh, ws->pending, &key, sizeof(key), pending);
+	HASH_FIND(hh, ks->pending, &key, sizeof(key), pending);
 	return pending;
 }
 
-static void drop_pending(struct wait_stacks *ws, struct pending *pending)
+static void drop_pending(struct kept_stacks *ks, struct pending *pending)
 {
-	HASH_DEL(ws->pending, pending);
+	HASH_DEL(ks->pending, pending);
 	free(pending);
 }
 
-static int add_pending(struct wait_stacks *ws, const struct sample *s, uint32_t idx)
+static int add_pending(struct kept_stacks *ks, const struct sample *s, uint32_t idx)
 {
-	struct pending *pending = find_pending(ws, s);
+	struct pending *pending = find_pending(ks, s);
 
 	if (pending)
-		drop_pending(ws, pending);
-	else if (HASH_COUNT(ws->pending) >= PENDING_MAX)
-		drop_pending(ws, ws->pending);
+		drop_pending(ks, pending);
+	else if (HASH_COUNT(ks->pending) >= PENDING_MAX)
+		drop_pending(ks, ks->pending);
 	pending = calloc(1, sizeof(*pending));
 	if (!pending)
 		return -ENOMEM;
@@ -161,52 +161,52 @@ static int add_pending(struct wait_stacks *ws, const struct sample *s, uint32_t 
 	pending->thread.tid = (uint64_t)s->tid;
 	pending->stack_id = s->stack_id;
 	pending->idx = idx;
-	HASH_ADD(hh, ws->pending, thread, sizeof(pending->thread), pending);
+	HASH_ADD(hh, ks->pending, thread, sizeof(pending->thread), pending);
 	if (!hash__add_failed(pending))
 		return 0;
 	free(pending);
 	return -ENOMEM;
 }
 
-int wait_stacks__add(struct wait_stacks *ws, const struct sample *s, const uint32_t *locations,
+int kept_stacks__add(struct kept_stacks *ks, const struct sample *s, const uint32_t *locations,
 		     uint32_t locations_cnt, const struct label_set *labels)
 {
-	struct kept_stack *stack = new_stack(locations, locations_cnt, labels);
+	struct entry *stack = new_stack(locations, locations_cnt, labels);
 	uint32_t idx;
 	int err;
 
 	if (!stack)
 		return -ENOMEM;
-	err = keep_stack(ws, stack, &idx);
-	return err ?: add_pending(ws, s, idx);
+	err = keep_stack(ks, stack, &idx);
+	return err ?: add_pending(ks, s, idx);
 }
 
-int wait_stacks__add_stand_in(struct wait_stacks *ws, const struct sample *s,
-			      enum wait_stack_stand_in stand_in)
+int kept_stacks__add_stand_in(struct kept_stacks *ks, const struct sample *s,
+			      enum kept_stack_stand_in stand_in)
 {
-	return add_pending(ws, s, stand_in);
+	return add_pending(ks, s, stand_in);
 }
 
-uint32_t wait_stacks__take(struct wait_stacks *ws, const struct sample *wait)
+uint32_t kept_stacks__take(struct kept_stacks *ks, const struct sample *named_by)
 {
 	struct pending *pending;
 	uint32_t idx;
 
-	if (wait->stack_id == STACK_ID_LOST)
-		return WAIT_STACK_RING_FULL;
-	pending = find_pending(ws, wait);
-	if (!pending || pending->stack_id != wait->stack_id)
-		return WAIT_STACK_UNKNOWN;
+	if (named_by->stack_id == STACK_ID_LOST)
+		return KEPT_STACK_RING_FULL;
+	pending = find_pending(ks, named_by);
+	if (!pending || pending->stack_id != named_by->stack_id)
+		return KEPT_STACK_UNKNOWN;
 	idx = pending->idx;
-	drop_pending(ws, pending);
+	drop_pending(ks, pending);
 	return idx;
 }
 
-struct wait_stack wait_stacks__get(const struct wait_stacks *ws, uint32_t idx)
+struct kept_stack kept_stacks__get(const struct kept_stacks *ks, uint32_t idx)
 {
-	struct kept_stack *stack = ws->stacks[idx - WAIT_STACK_STAND_INS];
+	struct entry *stack = ks->stacks[idx - KEPT_STACK_STAND_INS];
 
-	return (struct wait_stack){
+	return (struct kept_stack){
 		.locations = locations_of(stack) + stack->cut,
 		.locations_cnt = stack->locations_cnt - stack->cut,
 		.labels = labels_of(stack),
@@ -225,13 +225,13 @@ static bool is_schedule(const struct profile *p, const struct profile_location *
 	return !strcmp(name, "__schedule") || !strncmp(name, "__schedule.", 11);
 }
 
-void wait_stacks__cut_machinery(struct wait_stacks *ws, const struct profile *profile)
+void kept_stacks__cut_machinery(struct kept_stacks *ks, const struct profile *profile)
 {
 	size_t i;
 	uint32_t j;
 
-	for (i = 0; i < ws->stacks_cnt; i++) {
-		struct kept_stack *stack = ws->stacks[i];
+	for (i = 0; i < ks->stacks_cnt; i++) {
+		struct entry *stack = ks->stacks[i];
 
 		for (j = 0; j < stack->locations_cnt && j < MACHINERY_FRAMES_MAX; j++) {
 			uint32_t id = locations_of(stack)[j];

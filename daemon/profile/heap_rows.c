@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * See heap_rows.h. Ids live in an array with a hash table over it that cannot delete: whoever frees
+ * tells nobody, so what is gone shows in a walk only, after which array and table are made anew.
+ */
+#include "profile/heap_rows.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/array.h"
+#include "base/clock.h"
+#include "profile/id_table.h"
+
+/* A walk is not worth it for less. */
+#define WALK_IDS_MIN 4096
+
+/* The record of an allocation may be read before the live set has its entry: so long ago. */
+#define SETTLED_NS (NSEC_PER_SEC / 10)
+
+/* More than any process can have: sums of 2^32 of them do not overflow. */
+#define WEIGHT_MAX 0x1p62L
+
+struct live_id {
+	uint64_t id;
+	uint64_t time_ns;
+	uint32_t row;
+	uint32_t walk; /* the last in which it was seen */
+};
+
+struct heap_rows {
+	uint64_t interval_bytes, seed;
+	struct heap_row *rows;
+	size_t rows_cnt, rows_cap;
+	struct live_id *ids;
+	size_t ids_cnt, ids_cap;
+	struct id_table by_id;
+	size_t walk_at; /* so many ids */
+	bool is_over;   /* nothing is known to be live any more */
+	struct heap_sums strays;
+	uint32_t walk; /* number of the walk that goes on, or went on last */
+	uint64_t walk_ns;
+	int point;
+};
+
+static unsigned __int128 to_fixed(long double v)
+{
+	if (!(v > 0))
+		return 0;
+	return (unsigned __int128)(fminl(v, WEIGHT_MAX) * (1ULL << HEAP_FRACTION_BITS) + 0.5L);
+}
+
+static double from_fixed(unsigned __int128 v)
+{
+	return (double)v / (double)(1ULL << HEAP_FRACTION_BITS);
+}
+
+struct heap_sums heap_sums__of(const struct heap_alloc *a, uint64_t interval_bytes)
+{
+	long double k = a->bytes ? (long double)a->bytes : 1;
+	long double p = 1, bytes;
+
+	if (a->weighted_bytes)
+		p = fminl(k / (long double)a->weighted_bytes, 1);
+	else if (interval_bytes > 1)
+		p = -expm1l(-k / (long double)interval_bytes);
+	if (a->q && a->q != UINT32_MAX)
+		p *= ldexpl(a->q, -32);
+	bytes = k / p;
+	return (struct heap_sums){
+		.objects = to_fixed(1 / p),
+		.bytes = to_fixed(bytes),
+		.variance = (double)(bytes * bytes * (1 - p)),
+		.samples = 1,
+	};
+}
+
+void heap_sums__add(struct heap_sums *to, const struct heap_sums *from)
+{
+	to->objects += from->objects;
+	to->bytes += from->bytes;
+	to->variance += from->variance;
+	to->samples += from->samples;
+}
+
+void heap_sums__add_alike(struct heap_sums *to, const struct heap_sums *from, uint64_t cnt)
+{
+	long double objects, bytes, n = (long double)cnt;
+
+	if (!cnt || !from->samples)
+		return;
+	objects = (long double)from->objects / (long double)from->samples;
+	bytes = (long double)from->bytes / (long double)from->samples;
+	to->objects += (unsigned __int128)(objects * n);
+	to->bytes += (unsigned __int128)(bytes * n);
+	/* Not even their sizes are known. */
+	bytes = ldexpl(bytes, -HEAP_FRACTION_BITS);
+	to->variance += (double)(bytes * bytes * n);
+	to->samples += cnt;
+}
+
+struct heap_amount heap_sums__amount(const struct heap_sums *s)
+{
+	return (struct heap_amount){
+		.objects = from_fixed(s->objects),
+		.bytes = from_fixed(s->bytes),
+		.error_bytes = HEAP_Z95 * sqrt(s->variance),
+		.samples = s->samples,
+	};
+}
+
+int64_t heap_sums__round(unsigned __int128 sum)
+{
+	sum += 1ULL << (HEAP_FRACTION_BITS - 1);
+	sum >>= HEAP_FRACTION_BITS;
+	return sum > INT64_MAX ? INT64_MAX : (int64_t)sum;
+}
+
+struct heap_rows *heap_rows__new(uint64_t interval_bytes)
+{
+	struct heap_rows *rows = calloc(1, sizeof(*rows));
+
+	if (!rows)
+		return NULL;
+	rows->interval_bytes = interval_bytes;
+	rows->seed = id_hash__seed();
+	rows->walk_at = WALK_IDS_MIN;
+	rows->point = -1;
+	return rows;
+}
+
+void heap_rows__free(struct heap_rows *rows)
+{
+	if (!rows)
+		return;
+	id_table__done(&rows->by_id);
+	free(rows->ids);
+	free(rows->rows);
+	free(rows);
+}
+
+/* --- ids ----------------------------------------------------------------------------------------
+ */
+
+static bool id_equal(const void *ctx, uint32_t id, const void *key)
+{
+	return ((const struct heap_rows *)ctx)->ids[id - 1].id == *(const uint64_t *)key;
+}
+
+static uint32_t hash_id(const struct heap_rows *rows, uint64_t id)
+{
+	return id_hash__fold(id_hash__mix(rows->seed, id));
+}
+
+static struct live_id *find_id(const struct heap_rows *rows, uint64_t id)
+{
+	uint32_t found = id_table__find(&rows->by_id, hash_id(rows, id), id_equal, rows, &id);
+
+	return found ? &rows->ids[found - 1] : NULL;
+}
+
+static int add_id(struct heap_rows *rows, uint32_t row, const struct heap_alloc *a)
+{
+	struct live_id *known = find_id(rows, a->id);
+
+	if (known) {
+		known->row = row;
+		known->time_ns = a->time_ns;
+		return 0;
+	}
+	if (rows->ids_cnt >= UINT32_MAX - 1 || id_table__reserve(&rows->by_id) ||
+	    array__reserve(rows->ids, rows->ids_cap, rows->ids_cnt + 1))
+		return -ENOMEM;
+	rows->ids[rows->ids_cnt++] =
+		(struct live_id){ .id = a->id, .time_ns = a->time_ns, .row = row };
+	id_table__add(&rows->by_id, hash_id(rows, a->id), (uint32_t)rows->ids_cnt);
+	return 0;
+}
+
+/* Gives back what a burst took, once it is over. */
+static void shrink_ids(struct heap_rows *rows)
+{
+	size_t cap = rows->ids_cnt > WALK_IDS_MIN ? rows->ids_cnt : WALK_IDS_MIN;
+	struct live_id *ids;
+
+	if (rows->ids_cap / 4 < cap)
+		return;
+	ids = reallocarray(rows->ids, cap, sizeof(*ids));
+	if (!ids)
+		return;
+	rows->ids = ids;
+	rows->ids_cap = cap;
+}
+
+/* Where memory for the table is short, ids are forgotten: their blocks are strays then. */
+static void index_ids(struct heap_rows *rows)
+{
+	size_t i;
+
+	id_table__done(&rows->by_id);
+	for (i = 0; i < rows->ids_cnt && !id_table__reserve(&rows->by_id); i++)
+		id_table__add(&rows->by_id, hash_id(rows, rows->ids[i].id), (uint32_t)i + 1);
+	rows->ids_cnt = i;
+}
+
+/* --- rows ---------------------------------------------------------------------------------------
+ */
+
+static int get_row(struct heap_rows *rows, uint32_t row, struct heap_row **ret)
+{
+	if (array__reserve(rows->rows, rows->rows_cap, (size_t)row + 1))
+		return -ENOMEM;
+	while (rows->rows_cnt <= row)
+		rows->rows[rows->rows_cnt++] = (struct heap_row){ .alloc.samples = 0 };
+	*ret = &rows->rows[row];
+	return 0;
+}
+
+int heap_rows__add(struct heap_rows *rows, uint32_t row, const struct heap_alloc *a, bool is_live)
+{
+	struct heap_sums sums = heap_sums__of(a, rows->interval_bytes);
+	struct heap_row *r;
+	int err;
+
+	err = get_row(rows, row, &r);
+	if (!err && is_live && a->id && !rows->is_over)
+		err = add_id(rows, row, a);
+	if (!err)
+		heap_sums__add(&r->alloc, &sums);
+	return err;
+}
+
+void heap_rows__begin_walk(struct heap_rows *rows, uint64_t now_ns, int point)
+{
+	size_t i;
+
+	rows->walk++;
+	rows->walk_ns = now_ns;
+	rows->point = point < HEAP_POINTS ? point : -1;
+	rows->strays = (struct heap_sums){ .samples = 0 };
+	for (i = 0; rows->point >= 0 && i < rows->rows_cnt; i++) {
+		rows->rows[i].inuse = (struct heap_sums){ .samples = 0 };
+		rows->rows[i].points[rows->point] = (struct heap_point){ .bytes = 0 };
+		memset(rows->rows[i].age_bytes, 0, sizeof(rows->rows[i].age_bytes));
+	}
+}
+
+static size_t age_slot(uint64_t now_ns, uint64_t time_ns)
+{
+	uint64_t age_s = now_ns > time_ns ? (now_ns - time_ns) / NSEC_PER_SEC : 0;
+	size_t i;
+
+	for (i = 0; i < HEAP_AGES - 1 && age_s >= heap_age_limits_s[i]; i++)
+		;
+	return i;
+}
+
+int heap_rows__see(struct heap_rows *rows, const struct heap_alloc *a, uint32_t stray_row,
+		   struct heap_sums *ret_sums)
+{
+	struct live_id *known = a->id ? find_id(rows, a->id) : NULL;
+	struct heap_point *point;
+	struct heap_row *r;
+	int err;
+
+	if (known && known->walk == rows->walk)
+		return 0;
+	if (known)
+		known->walk = rows->walk;
+	*ret_sums = heap_sums__of(a, rows->interval_bytes);
+	if (!known && a->id)
+		heap_sums__add(&rows->strays, ret_sums);
+	if (rows->point < 0)
+		return 1;
+	err = get_row(rows, known ? known->row : stray_row, &r);
+	if (err)
+		return err;
+	heap_sums__add(&r->inuse, ret_sums);
+	r->age_bytes[age_slot(rows->walk_ns, a->time_ns)] += from_fixed(ret_sums->bytes);
+	point = &r->points[rows->point];
+	point->bytes += from_fixed(ret_sums->bytes);
+	point->variance += ret_sums->variance;
+	return 1;
+}
+
+void heap_rows__end_walk(struct heap_rows *rows)
+{
+	uint64_t settled_ns = rows->walk_ns > SETTLED_NS ? rows->walk_ns - SETTLED_NS : 0;
+	size_t i, kept = 0;
+
+	for (i = 0; i < rows->ids_cnt; i++)
+		if (rows->ids[i].walk == rows->walk || rows->ids[i].time_ns > settled_ns)
+			rows->ids[kept++] = rows->ids[i];
+	rows->ids_cnt = kept;
+	shrink_ids(rows);
+	index_ids(rows);
+	rows->walk_at = 2 * rows->ids_cnt > WALK_IDS_MIN ? 2 * rows->ids_cnt : WALK_IDS_MIN;
+}
+
+bool heap_rows__wants_walk(const struct heap_rows *rows)
+{
+	return rows->ids_cnt >= rows->walk_at;
+}
+
+void heap_rows__end_live(struct heap_rows *rows)
+{
+	heap_rows__begin_walk(rows, UINT64_MAX, HEAP_POINTS - 1);
+	heap_rows__end_walk(rows);
+	rows->is_over = true;
+}
+
+size_t heap_rows__cnt(const struct heap_rows *rows)
+{
+	return rows->rows_cnt;
+}
+
+const struct heap_row *heap_rows__get(const struct heap_rows *rows, size_t row)
+{
+	return &rows->rows[row];
+}
+
+const struct heap_sums *heap_rows__strays(const struct heap_rows *rows)
+{
+	return &rows->strays;
+}
+
+size_t heap_rows__ids(const struct heap_rows *rows)
+{
+	return rows->ids_cnt;
+}

@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * See heap_reporter.h. Rows and sites are made of the same sums in one pass, so they agree. An
+ * allocation whose record was lost is worth what one is worth on average, but for those that are
+ * still live: the live set says what they are.
+ */
+#include "session/heap_reporter.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include "base/array.h"
+#include "base/clock.h"
+#include "profile/top.h"
+#include "session/frames.h"
+
+/* Columns of the profile: order of the probe's sample types. */
+enum heap_value {
+	VALUE_ALLOC_OBJECTS,
+	VALUE_ALLOC_SPACE,
+	VALUE_INUSE_OBJECTS,
+	VALUE_INUSE_SPACE,
+	VALUES_CNT,
+};
+
+/*
+ * What counts as the inside of an allocator, so that tables name who calls it: its entry points,
+ * under the names of glibc, jemalloc, tcmalloc, mimalloc, C++ and Rust, and those of our library.
+ * Within what both RE2 and profile/prune.c take.
+ */
+#define ENTRY_POINTS                                                                               \
+	"(m|z|c|re|rez|rec|v|pv)alloc|reallocarray|reallocf|posix_memalign|memalign|aligned_alloc"
+static const char drop_frames[] =
+	"(__libc_|__|_int_|_mid_)?(" ENTRY_POINTS ")"
+	"|(je_|je_malloc_|tc_)(" ENTRY_POINTS "|mallocx|rallocx|new|newarray)(_[a-z_]+)?"
+	"|mallocx|rallocx|xallocx"
+	"|_?mi_(heap_)?(" ENTRY_POINTS "|mallocn|reallocn|new|new_n)(_[a-z_]+)?"
+	"|tcmalloc::.*"
+	"|operator new(\\[\\])?"
+	"|__(rust|rdl|rg)_(re)?alloc(_zeroed)?"
+	"|cprof_heap_.*";
+
+struct extra_row {
+	const char *leaf, *root; /* of a stack of synthetic frames; root NULL: none */
+	char name[32];
+	struct heap_row row;
+	struct stack stack;
+};
+
+struct maker {
+	const struct heap_reporter *in;
+	struct profile *profile;
+	struct heap_report *report;
+	struct extra_row *extras; /* owned: unknown stacks, then one per drop reason */
+	struct top_leaves *leaves;
+	struct heap_row *sites; /* owned, by leaf */
+	struct heap_row total;
+	int64_t left[VALUES_CNT]; /* what a sum of int64 still holds: the target says sizes */
+};
+
+static void maker_done(struct maker *m)
+{
+	free(m->extras);
+	free(m->sites);
+	top_leaves__free(m->leaves);
+	heap_report__free(m->report);
+}
+
+static void add_row_sums(struct heap_row *to, const struct heap_row *from)
+{
+	size_t i;
+
+	heap_sums__add(&to->alloc, &from->alloc);
+	heap_sums__add(&to->inuse, &from->inuse);
+	for (i = 0; i < HEAP_AGES; i++)
+		to->age_bytes[i] += from->age_bytes[i];
+	for (i = 0; i < HEAP_POINTS; i++) {
+		to->points[i].bytes += from->points[i].bytes;
+		to->points[i].variance += from->points[i].variance;
+	}
+}
+
+/* --- what has no stack --------------------------------------------------------------------------
+ */
+
+static struct extra_row *find_extra(struct maker *m, const char *reason)
+{
+	size_t i;
+
+	for (i = 0; i < drop_reasons_cnt && strcmp(drop_reasons[i].name, reason); i++)
+		;
+	return &m->extras[1 + i];
+}
+
+/* What all allocations are worth that were not lost; where there is none, a guess. */
+static void sum_known(const struct heap_reporter *in, struct heap_sums *ret)
+{
+	const struct heap_sums guess = {
+		.objects = (unsigned __int128)1 << HEAP_FRACTION_BITS,
+		.bytes = (unsigned __int128)in->weight_interval_bytes << HEAP_FRACTION_BITS,
+		.samples = 1,
+	};
+	size_t i;
+
+	*ret = (struct heap_sums){ .samples = 0 };
+	for (i = 0; i < heap_rows__cnt(in->rows); i++)
+		heap_sums__add(ret, &heap_rows__get(in->rows, i)->alloc);
+	if (!ret->samples)
+		*ret = guess;
+}
+
+/* Allocations whose records were lost; 'known' is what those that were not are worth. */
+static void add_lost(struct maker *m, const struct heap_sums *known)
+{
+	const struct accounting *account = &m->in->run->account;
+	struct heap_sums strays = *heap_rows__strays(m->in->rows);
+	size_t i;
+
+	for (i = 0; i < drop_reasons_cnt; i++) {
+		uint64_t cnt = accounting__dropped(account, &drop_reasons[i]);
+		struct heap_sums *alloc = &m->extras[1 + i].row.alloc;
+
+		if (cnt && strays.samples && strays.samples <= cnt) {
+			heap_sums__add(alloc, &strays);
+			cnt -= strays.samples;
+			strays.samples = 0;
+		}
+		heap_sums__add_alike(alloc, known, cnt);
+	}
+}
+
+static int locate_extra(struct maker *m, struct extra_row *extra)
+{
+	if (!extra->row.alloc.samples && !extra->row.inuse.samples)
+		return 0;
+	return frames__synthetic(m->profile, extra->leaf, extra->root, &extra->stack);
+}
+
+static int make_extras(struct maker *m)
+{
+	const struct heap_rows *rows = m->in->rows;
+	struct heap_sums known;
+	size_t i;
+	int err;
+
+	m->extras = calloc(1 + drop_reasons_cnt + 1, sizeof(*m->extras));
+	if (!m->extras)
+		return -ENOMEM;
+	m->extras[0].leaf = "[unknown]";
+	for (i = 0; i < drop_reasons_cnt; i++) {
+		struct extra_row *extra = &m->extras[1 + i];
+
+		snprintf(extra->name, sizeof(extra->name), "[%s]", drop_reasons[i].name);
+		extra->leaf = extra->name;
+		extra->root = "[lost]";
+	}
+	if (heap_rows__cnt(rows) > KEPT_STACK_UNKNOWN)
+		m->extras[0].row = *heap_rows__get(rows, KEPT_STACK_UNKNOWN);
+	if (heap_rows__cnt(rows) > KEPT_STACK_RING_FULL)
+		find_extra(m, "ring_full")->row = *heap_rows__get(rows, KEPT_STACK_RING_FULL);
+	if (heap_rows__cnt(rows) > KEPT_STACK_PROFILE_FULL)
+		find_extra(m, "profile_full")->row = *heap_rows__get(rows, KEPT_STACK_PROFILE_FULL);
+	sum_known(m->in, &known);
+	add_lost(m, &known);
+	for (i = 0, err = 0; !err && i < 1 + drop_reasons_cnt; i++)
+		err = locate_extra(m, &m->extras[i]);
+	return err;
+}
+
+/* --- rows and sites -----------------------------------------------------------------------------
+ */
+
+static int64_t take_value(struct maker *m, enum heap_value value, unsigned __int128 sum)
+{
+	int64_t rounded = heap_sums__round(sum);
+
+	if (rounded > m->left[value])
+		rounded = m->left[value];
+	m->left[value] -= rounded;
+	return rounded;
+}
+
+static int emit_row(struct maker *m, const struct heap_row *row, const struct kept_stack *stack)
+{
+	const int64_t values[VALUES_CNT] = {
+		[VALUE_ALLOC_OBJECTS] = take_value(m, VALUE_ALLOC_OBJECTS, row->alloc.objects),
+		[VALUE_ALLOC_SPACE] = take_value(m, VALUE_ALLOC_SPACE, row->alloc.bytes),
+		[VALUE_INUSE_OBJECTS] = take_value(m, VALUE_INUSE_OBJECTS, row->inuse.objects),
+		[VALUE_INUSE_SPACE] = take_value(m, VALUE_INUSE_SPACE, row->inuse.bytes),
+	};
+	size_t leaf;
+
+	if (!row->alloc.samples && !row->inuse.samples)
+		return 0;
+	m->in->run->account.profiled += row->alloc.samples;
+	add_row_sums(&m->total, row);
+	leaf = top_leaves__find(m->leaves, stack->locations, stack->locations_cnt);
+	if (leaf != TOP_NO_LEAF)
+		add_row_sums(&m->sites[leaf], row);
+	return profile__add(m->profile, stack->locations, stack->locations_cnt, stack->labels,
+			    stack->labels_cnt, values);
+}
+
+static int emit_rows(struct maker *m)
+{
+	const struct heap_rows *rows = m->in->rows;
+	size_t i;
+	int err = 0;
+
+	for (i = 0; i < VALUES_CNT; i++)
+		m->left[i] = INT64_MAX;
+	m->in->run->account.profiled = 0;
+	for (i = KEPT_STACK_STAND_INS; !err && i < heap_rows__cnt(rows); i++) {
+		const struct kept_stack stack = kept_stacks__get(m->in->stacks, (uint32_t)i);
+
+		err = emit_row(m, heap_rows__get(rows, i), &stack);
+	}
+	for (i = 0; !err && i < 1 + drop_reasons_cnt; i++) {
+		const struct extra_row *extra = &m->extras[i];
+		const struct kept_stack stack = { .locations = extra->stack.locations,
+						  .locations_cnt = extra->stack.cnt };
+
+		err = emit_row(m, &extra->row, &stack);
+	}
+	return err;
+}
+
+static int add_site(struct maker *m, const struct top_entry *entry, const struct heap_row *sums)
+{
+	struct heap_report *r = m->report;
+	double variance[HEAP_POINTS];
+	struct heap_report_site *site;
+	size_t i;
+
+	if (array__reserve(r->sites, r->sites_cap, r->sites_cnt + 1))
+		return -ENOMEM;
+	site = &r->sites[r->sites_cnt++];
+	*site = (struct heap_report_site){
+		.function = strdup(entry->name),
+		.file = strdup(entry->file),
+		.module = strdup(entry->module),
+		.alloc = heap_sums__amount(&sums->alloc),
+		.inuse = heap_sums__amount(&sums->inuse),
+	};
+	if (!site->function || !site->file || !site->module)
+		return -ENOMEM;
+	memcpy(site->age_bytes, sums->age_bytes, sizeof(site->age_bytes));
+	for (i = 0; i < HEAP_POINTS; i++) {
+		site->inuse_bytes[i] = sums->points[i].bytes;
+		variance[i] = sums->points[i].variance;
+	}
+	site->has_grown = heap_report__has_grown(r, site->inuse_bytes, variance);
+	return 0;
+}
+
+static int make_sites(struct maker *m)
+{
+	size_t i;
+	int err = 0;
+
+	for (i = 0; !err && i < top_leaves__cnt(m->leaves); i++)
+		if (m->sites[i].alloc.samples || m->sites[i].inuse.samples)
+			err = add_site(m, top_leaves__entry(m->leaves, i), &m->sites[i]);
+	return err;
+}
+
+/* --- the rest of the report ---------------------------------------------------------------------
+ */
+
+static void fill_cost(struct maker *m)
+{
+	const struct heap_cost_totals *cost = m->in->finish->cost;
+
+	m->report->cost = (struct heap_report_cost){
+		.alloc_hits = cost->alloc_hits,
+		.free_hits = cost->free_hits,
+		.ns_per_hit = heap_cost__ns_per_hit(cost),
+		.cpu_percent = heap_cost__percent(cost),
+		.on_percent =
+			cost->total_ns ? 100 * (double)cost->on_ns / (double)cost->total_ns : 100,
+	};
+}
+
+static void fill_times(struct maker *m)
+{
+	const struct heap_reporter *in = m->in;
+	struct heap_report *r = m->report;
+	int64_t to_real_ns = in->finish->real_less_mono_ns;
+	size_t i;
+
+	r->time_ns = m->profile->time_ns;
+	r->duration_ns = m->profile->duration_ns;
+	for (i = 0; r->is_live && i < HEAP_POINTS; i++) {
+		int64_t since_start_ns = (int64_t)in->points_ns[i] + to_real_ns - r->time_ns;
+
+		if (in->points_ns[i])
+			r->points_ns[i] = since_start_ns > 0 ? (uint64_t)since_start_ns : 1;
+	}
+	if (r->is_live)
+		return;
+	r->alloc_since_ns = r->time_ns;
+	if (in->alloc_since_ns)
+		r->alloc_since_ns = (int64_t)in->alloc_since_ns + to_real_ns;
+}
+
+static int start_report(struct maker *m)
+{
+	const struct heap_reporter *in = m->in;
+
+	m->report = calloc(1, sizeof(*m->report));
+	if (!m->report)
+		return -ENOMEM;
+	m->report->interval_bytes = in->interval_bytes;
+	m->report->sources = in->finish->sources;
+	m->report->is_live = in->is_live;
+	m->report->live_full = in->finish->live_full;
+	m->report->is_partial = in->is_live && in->finish->live_full;
+	fill_times(m);
+	fill_cost(m);
+	return 0;
+}
+
+static void fill_totals(struct maker *m)
+{
+	m->report->alloc = heap_sums__amount(&m->total.alloc);
+	m->report->inuse = heap_sums__amount(&m->total.inuse);
+	memcpy(m->report->age_bytes, m->total.age_bytes, sizeof(m->report->age_bytes));
+}
+
+/* --- headers of the profile ---------------------------------------------------------------------
+ */
+
+static int set_headers(struct maker *m)
+{
+	const struct heap_reporter *in = m->in;
+	int err = 0;
+
+	if (!in->is_live && m->profile->sample_types_cnt > VALUE_INUSE_OBJECTS)
+		err = profile__drop_sample_types(m->profile, m->profile->sample_types_cnt -
+								     VALUE_INUSE_OBJECTS);
+	if (!err)
+		err = profile__set_period(m->profile, "space", "bytes",
+					  (int64_t)in->interval_bytes);
+	return err ?: profile__string(m->profile, drop_frames, &m->profile->drop_frames);
+}
+
+static void put_mode(const struct heap_report *r, struct buf *text)
+{
+	time_t seconds = r->alloc_since_ns / (int64_t)NSEC_PER_SEC;
+	struct tm tm;
+	char since[32];
+
+	buf__puts(text, r->is_live ? "mode=live: what was allocated before it began is not seen"
+				   : "mode=alloc");
+	if (!r->is_live && gmtime_r(&seconds, &tm) &&
+	    strftime(since, sizeof(since), "%Y-%m-%dT%H:%M:%SZ", &tm))
+		buf__printf(text, " since %s", since);
+}
+
+static int add_comments(struct maker *m)
+{
+	const struct heap_report *r = m->report;
+	_cleanup_buf_ struct buf text = BUF_INIT;
+	int err;
+
+	put_mode(r, &text);
+	err = buf__error(&text) ?: profile__add_comment(m->profile, text.data);
+	if (!err && r->is_partial) {
+		buf__clear(&text);
+		buf__printf(&text,
+			    "partial: %" PRIu64 " sampled blocks found no room in the live set",
+			    r->live_full);
+		err = buf__error(&text) ?: profile__add_comment(m->profile, text.data);
+	}
+	buf__clear(&text);
+	buf__printf(&text,
+		    "#cost alloc_hits=%" PRIu64 " free_hits=%" PRIu64
+		    " ns_per_hit=%.0f on_percent=%.4g",
+		    r->cost.alloc_hits, r->cost.free_hits, r->cost.ns_per_hit, r->cost.on_percent);
+	if (r->cost.cpu_percent >= 0)
+		buf__printf(&text, " cpu_percent=%.3g", r->cost.cpu_percent);
+	return err ?: buf__error(&text) ?: profile__add_comment(m->profile, text.data);
+}
+
+static int make_all(struct maker *m)
+{
+	int err;
+
+	err = start_report(m) ?: set_headers(m);
+	if (!err)
+		err = make_extras(m);
+	if (!err)
+		err = top_leaves__new(m->profile, &m->leaves);
+	if (err)
+		return err;
+	m->sites = calloc(top_leaves__cnt(m->leaves) + 1, sizeof(*m->sites));
+	if (!m->sites)
+		return -ENOMEM;
+	err = emit_rows(m) ?: make_sites(m);
+	if (err)
+		return err;
+	fill_totals(m);
+	err = heap_processes__report(m->in->processes, m->report);
+	return err ?: add_comments(m);
+}
+
+int heap_reporter__make(const struct heap_reporter *in)
+{
+	_cleanup_(maker_done) struct maker m = { .in = in, .profile = in->run->profile };
+	int err;
+
+	err = make_all(&m);
+	if (err)
+		return err;
+	heap_report__finish(m.report);
+	m.profile->heap = take_ptr(m.report);
+	return 0;
+}

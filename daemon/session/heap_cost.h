@@ -9,6 +9,8 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
+#include "collect/heap.h"
 
 /* Sums since the start of the window. */
 struct heap_cost_totals {
@@ -19,8 +21,34 @@ struct heap_cost_totals {
 	uint64_t total_ns; /* of the window */
 };
 
+/* Counters since the start, of all CPUs. */
+struct heap_hits {
+	uint64_t allocs, frees;
+	uint64_t selected; /* of the allocs: their return was probed, too */
+};
+
+/* Of the sites that are probed, how many are single-stepped. */
+struct heap_site_counts {
+	uint64_t allocs, allocs_stepped, frees, frees_stepped;
+};
+
+/*
+ * Adds what the hits since 'before' have cost. A selected allocation is two traps. Which site was
+ * hit is not known: each is taken for as stepped as the sites of its sort are on average.
+ */
+void heap_cost__add(struct heap_cost_totals *t, const struct heap_hits *before,
+		    const struct heap_hits *now, const struct heap_costs *costs,
+		    const struct heap_site_counts *sites);
+
 /* In percent of cpu_ns; negative: not known. */
 double heap_cost__percent(const struct heap_cost_totals *t);
 double heap_cost__ns_per_hit(const struct heap_cost_totals *t); /* 0 without a hit */
+
+/* User and system time of a process so far, with those of its children that it has waited for or
+ * without. 0 or -errno; -ESRCH: there is no such process. */
+int heap_cost__read_cpu(pid_t pid, bool with_children, uint64_t *ret_ns);
+
+/* A line of /proc/PID/stat. 0 or -EBADMSG. */
+int heap_cost__parse_cpu(const char *line, bool with_children, uint64_t *ret_ns);
 
 #endif

@@ -80,15 +80,28 @@ static void raise_fd_limit(void)
 	}
 }
 
+static void free_environment(char ***env)
+{
+	size_t i;
+
+	for (i = 0; *env && (*env)[i]; i++)
+		free((*env)[i]);
+	free(*env);
+}
+
 static int fork_command(struct session *s)
 {
+	_cleanup_(free_environment) char **env = NULL;
 	const struct options *opts = s->opts;
-	int err;
+	int status, err;
 
 	if (opts->target != TARGET_COMMAND)
 		return EXIT_STATUS_OK;
+	status = heap_targets__environment(opts, &env);
+	if (status)
+		return status;
 	signals__release(&s->signals);
-	err = command__fork(&s->command, opts->command, opts->user);
+	err = command__fork_env(&s->command, opts->command, opts->user, env);
 	signals__hold(&s->signals);
 	if (err == -ENOENT) {
 		log_err("no user named '%s'", opts->user);
@@ -296,9 +309,12 @@ static int probe_heap(struct session *s)
 {
 	size_t i;
 
-	for (i = 0; i < s->opts->kinds_cnt; i++)
-		if (s->runs[i].heap)
-			return heap_targets__start(&s->heap_targets, s, &s->runs[i]);
+	for (i = 0; i < s->opts->kinds_cnt; i++) {
+		if (!s->runs[i].heap)
+			continue;
+		heap_run__use_collector(s->runs[i].heap, s->collector);
+		return heap_targets__start(&s->heap_targets, s, &s->runs[i]);
+	}
 	return EXIT_STATUS_OK;
 }
 

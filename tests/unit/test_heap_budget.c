@@ -200,7 +200,7 @@ static void test_unbiased(void **state)
 	double truth = 0, estimate = 0, error;
 	int run_idx;
 
-	for (run_idx = 0; run_idx < 1000; run_idx++) {
+	for (run_idx = 0; run_idx < 10000; run_idx++) {
 		struct world w = make_world(5, 40, (uint64_t)run_idx * 77 + 1);
 		uint64_t random = (uint64_t)run_idx + 99;
 

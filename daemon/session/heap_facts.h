@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What /proc says about a process that is to be probed: whether it may be, how large it is, which
+ * cgroup it is in. Private to heap_*.c of the session.
+ */
+#ifndef SESSION_HEAP_FACTS_H
+#define SESSION_HEAP_FACTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct heap_facts {
+	unsigned int seccomp; /* 0: none, 1: strict, 2: filters */
+	pid_t tracer;         /* 0: nobody */
+};
+
+/* 0 or -errno; -ESRCH: there is no such process. */
+int heap_facts__read(pid_t pid, struct heap_facts *ret);
+
+/* The text of /proc/PID/status. -EBADMSG: without these lines. */
+int heap_facts__parse(const char *text, struct heap_facts *ret);
+
+/*
+ * Whether a return probe is safe in a process under seccomp. Since Linux 6.11 it comes back to the
+ * kernel by a system call of its own, which filters refused until they were told not to (6.14 and
+ * later stable kernels): then the process dies. Asked of the kernel by a child of ours.
+ */
+bool heap_facts__seccomp_allows_returns(void);
+
+/* Resident bytes; 0: not known. */
+uint64_t heap_facts__rss(pid_t pid);
+
+/* Path of an open cgroup directory as /proc/PID/cgroup would show it; owned by the caller. NULL:
+ * not known. */
+char *heap_facts__cgroup_path(int cgroup_fd);
+
+/* Whether the process is in that cgroup or below it. */
+bool heap_facts__is_in_cgroup(pid_t pid, const char *path);
+
+/* The text of /proc/PID/cgroup. */
+bool heap_facts__cgroup_matches(const char *text, const char *path);
+
+#endif

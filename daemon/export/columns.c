@@ -46,6 +46,25 @@ void columns__duration(struct buf *out, uint64_t ns)
 	buf__printf(out, "%.*f%s", value < 9.995 ? 2 : value < 99.95 ? 1 : 0, value, units[i].name);
 }
 
+void columns__bytes(struct buf *out, double bytes)
+{
+	static const char *const units[] = { "B", "kB", "MB", "GB", "TB", "PB" };
+	size_t i;
+
+	if (!(bytes >= 0.5)) {
+		buf__putc(out, '0');
+		return;
+	}
+	if (bytes < 999.5) {
+		buf__printf(out, "%.0fB", bytes);
+		return;
+	}
+	/* Four digits would not tell more than the next unit does. */
+	for (i = 0; i + 1 < ARRAY_SIZE(units) && bytes >= 999.5; i++)
+		bytes /= 1024;
+	buf__printf(out, "%.*f%s", bytes < 9.995 ? 2 : bytes < 99.95 ? 1 : 0, bytes, units[i]);
+}
+
 void columns__count(struct buf *out, uint64_t n)
 {
 	char digits[24];
@@ -72,6 +91,14 @@ void columns__put_duration(struct buf *out, size_t width, uint64_t ns)
 	_cleanup_buf_ struct buf text = BUF_INIT;
 
 	columns__duration(&text, ns);
+	put_cell(out, width, &text);
+}
+
+void columns__put_bytes(struct buf *out, size_t width, double bytes)
+{
+	_cleanup_buf_ struct buf text = BUF_INIT;
+
+	columns__bytes(&text, bytes);
 	put_cell(out, width, &text);
 }
 

@@ -15,6 +15,8 @@ const struct encoder export_encoders[] = {
 	{ "txt", ".txt", NULL, false, text__encode },
 	{ "json", ".json", "sched", false, sched_json__encode },
 	{ "txt", ".txt", "sched", false, sched_trace__encode },
+	{ "json", ".json", "heap", false, heap_json__encode },
+	{ "txt", ".txt", "heap", false, heap_text__encode },
 	{ "prom", ".prom", "sched", false, sched_prom__encode },
 };
 

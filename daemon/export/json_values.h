@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What the JSON encoders share: names from outside as JSON strings, 64-bit numbers, the dump. Used
- * by json.c and sched_json.c, the only users of jansson in export/.
+ * by json.c, sched_json.c and heap_json.c, the only users of jansson in export/.
  */
 #ifndef EXPORT_JSON_VALUES_H
 #define EXPORT_JSON_VALUES_H

@@ -213,8 +213,8 @@ static void put_processes(struct screen *s)
 		buf__printf(s->out, "(%zu more)\n", r->processes_cnt - i);
 	start_remark(s);
 	buf__puts(s->out,
-		  "A heap profile is not RSS: that has the allocator's overhead, stacks, mapped "
-		  "files,\nand what was allocated before the start, which is not seen here.");
+		  "A heap profile is not RSS: that has the allocator's overhead, stacks, mapped\n"
+		  "files and what was allocated before the start, too, which is not seen here.");
 	plain(s);
 	buf__putc(s->out, '\n');
 }
@@ -465,9 +465,9 @@ static void put_cost(struct screen *s)
 	if (c->cpu_percent >= 0)
 		buf__printf(s->out, "%.3g%% of the target's CPU time", c->cpu_percent);
 	else
-		buf__puts(s->out, "the target's CPU time is not known");
+		buf__puts(s->out, "the target's CPU time is unknown");
 	if (c->on_percent < 99.95)
-		buf__printf(s->out, ", probes on %.3g%% of the time", c->on_percent);
+		buf__printf(s->out, ", probes on for %.3g%%", c->on_percent);
 	buf__putc(s->out, '\n');
 }
 

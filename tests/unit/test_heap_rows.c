@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * profile/heap_rows: the estimator is unbiased and its interval covers the truth, sums are rounded
+ * once, weights of every form are right, and walks of the live set keep memory bounded.
+ */
+#include <errno.h>
+#include <malloc.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <cmocka.h>
+#include "base/array.h"
+#include "profile/heap_rows.h"
+
+#define INTERVAL (512ULL << 10)
+#define ONE      ((unsigned __int128)1 << HEAP_FRACTION_BITS)
+#define SECOND   1000000000ULL
+
+static struct heap_alloc alloc_of(uint64_t id, uint64_t bytes)
+{
+	return (struct heap_alloc){ .id = id, .time_ns = id, .bytes = bytes, .q = UINT32_MAX };
+}
+
+/* --- the estimator ------------------------------------------------------------------------------
+ */
+
+/* xorshift64*: the same numbers in every run of the test. */
+static double random_unit(uint64_t *state)
+{
+	*state ^= *state >> 12;
+	*state ^= *state << 25;
+	*state ^= *state >> 27;
+	return ((double)((*state * 0x2545f4914f6cdd1dULL) >> 11) + 0.5) * 0x1p-53;
+}
+
+/* cnt allocations of one size; the first 'kept' of them are not freed. */
+struct group {
+	uint64_t bytes, cnt, kept;
+};
+
+static const struct group groups[] = {
+	{ 16, 2000000, 1000000 }, { 64, 500000, 100000 }, { 1, 100000, 100000 },
+	{ 4096, 10000, 5000 },    { 100000, 300, 200 },   { 600000, 100, 60 },
+	{ 3000000, 20, 15 },      { 64000000, 1, 1 },
+};
+
+struct truth {
+	double objects, bytes, inuse;
+};
+
+static struct truth find_truth(void)
+{
+	struct truth t = { .objects = 0 };
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(groups); i++) {
+		t.objects += (double)groups[i].cnt;
+		t.bytes += (double)(groups[i].cnt * groups[i].bytes);
+		t.inuse += (double)(groups[i].kept * groups[i].bytes);
+	}
+	return t;
+}
+
+/*
+ * The sampler itself: an allocation is selected when the bytes up to the next point, which are
+ * exponential, end inside it; then the next gap is drawn. No gap outlives a group: nothing is known
+ * of the past of an exponential.
+ */
+static void select_allocations(struct heap_rows *rows, const struct group *g, uint32_t row,
+			       uint64_t *random, struct heap_alloc *kept, size_t *kept_cnt,
+			       uint64_t *id)
+{
+	uint64_t next = 0;
+
+	for (;;) {
+		double skip =
+			floor(-log(random_unit(random)) * (double)INTERVAL / (double)g->bytes);
+		struct heap_alloc a;
+
+		if (skip >= (double)(g->cnt - next))
+			return;
+		next += (uint64_t)skip;
+		a = alloc_of(++*id, g->bytes);
+		assert_int_equal(heap_rows__add(rows, row, &a, true), 0);
+		if (next < g->kept)
+			kept[(*kept_cnt)++] = a;
+		if (++next == g->cnt)
+			return;
+	}
+}
+
+struct outcome {
+	struct heap_amount alloc, inuse;
+};
+
+static struct outcome simulate(uint64_t *random)
+{
+	_cleanup_(heap_rows__freep) struct heap_rows *rows = heap_rows__new(INTERVAL);
+	struct heap_sums alloc = { .samples = 0 }, inuse = { .samples = 0 }, seen;
+	struct heap_alloc kept[4096];
+	size_t kept_cnt = 0, i;
+	uint64_t id = 0;
+
+	for (i = 0; i < ARRAY_SIZE(groups); i++)
+		select_allocations(rows, &groups[i], (uint32_t)i + 3, random, kept, &kept_cnt, &id);
+	heap_rows__begin_walk(rows, 10 * SECOND, HEAP_POINTS - 1);
+	for (i = 0; i < kept_cnt; i++)
+		assert_int_equal(heap_rows__see(rows, &kept[i], 1, &seen), 1);
+	heap_rows__end_walk(rows);
+	assert_int_equal(heap_rows__strays(rows)->samples, 0);
+	assert_int_equal(heap_rows__ids(rows), kept_cnt);
+	for (i = 0; i < heap_rows__cnt(rows); i++) {
+		heap_sums__add(&alloc, &heap_rows__get(rows, i)->alloc);
+		heap_sums__add(&inuse, &heap_rows__get(rows, i)->inuse);
+	}
+	return (struct outcome){ .alloc = heap_sums__amount(&alloc),
+				 .inuse = heap_sums__amount(&inuse) };
+}
+
+#define RUNS 1000
+
+static void test_estimator(void **state)
+{
+	const struct truth t = find_truth();
+	double objects = 0, bytes = 0, inuse = 0, bias;
+	unsigned int covered = 0, inuse_covered = 0, i;
+	uint64_t random = 0x9e3779b97f4a7c15ULL;
+
+	for (i = 0; i < RUNS; i++) {
+		struct outcome o = simulate(&random);
+
+		objects += o.alloc.objects / RUNS;
+		bytes += o.alloc.bytes / RUNS;
+		inuse += o.inuse.bytes / RUNS;
+		covered += fabs(o.alloc.bytes - t.bytes) <= o.alloc.error_bytes;
+		inuse_covered += fabs(o.inuse.bytes - t.inuse) <= o.inuse.error_bytes;
+	}
+	bias = bytes / t.bytes - 1;
+	print_message("bias: alloc_space %+.3f %%, alloc_objects %+.3f %%, inuse_space %+.3f %%\n",
+		      100 * bias, 100 * (objects / t.objects - 1), 100 * (inuse / t.inuse - 1));
+	print_message("in the 95 %% interval: alloc_space %.1f %%, inuse_space %.1f %%\n",
+		      100.0 * covered / RUNS, 100.0 * inuse_covered / RUNS);
+	assert_true(fabs(bias) < 0.01);
+	assert_true(fabs(objects / t.objects - 1) < 0.01);
+	assert_true(fabs(inuse / t.inuse - 1) < 0.01);
+	assert_in_range(covered, RUNS * 90 / 100, RUNS * 99 / 100);
+	assert_in_range(inuse_covered, RUNS * 90 / 100, RUNS * 99 / 100);
+}
+
+/* --- weights ------------------------------------------------------------------------------------
+ */
+
+static void test_every_allocation(void **state)
+{
+	static const uint64_t sizes[] = { 0, 1, 7, 4096, 1ULL << 33, (1ULL << 47) + 1 };
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		const struct heap_alloc a = alloc_of(1, sizes[i]);
+		const struct heap_sums s = heap_sums__of(&a, 1);
+
+		assert_true(s.objects == ONE && s.bytes == ONE * (sizes[i] ?: 1));
+		assert_true(s.variance == 0 && s.samples == 1);
+	}
+}
+
+static void test_weights(void **state)
+{
+	struct heap_alloc a = alloc_of(1, 64);
+	struct heap_sums s = heap_sums__of(&a, INTERVAL);
+	double p = 1 - exp(-64.0 / (double)INTERVAL);
+
+	assert_float_equal(heap_sums__amount(&s).objects, 1 / p, 1e-6);
+	assert_float_equal(heap_sums__amount(&s).bytes, 64 / p, 1e-5);
+	assert_float_equal(s.variance, 64 / p * 64 / p * (1 - p), 1);
+	/* Half of the time the probes were on. */
+	a.q = 1U << 31;
+	s = heap_sums__of(&a, INTERVAL);
+	assert_float_equal(heap_sums__amount(&s).bytes, 128 / p, 1e-5);
+	s = heap_sums__of(&a, 1);
+	assert_true(s.bytes == 128 * ONE && s.objects == 2 * ONE);
+	assert_float_equal(s.variance, 128 * 128 * 0.5, 1e-9);
+	/* The process said so, whatever our interval is. */
+	a = (struct heap_alloc){ .bytes = 100, .weighted_bytes = 524338, .q = UINT32_MAX };
+	s = heap_sums__of(&a, 1);
+	assert_int_equal(heap_sums__round(s.bytes), 524338);
+	assert_float_equal(heap_sums__amount(&s).objects, 5243.38, 1e-6);
+	assert_float_equal(s.variance, 524338.0 * 524338 * (1 - 100 / 524338.0), 1e3);
+	a.q = 1U << 30;
+	s = heap_sums__of(&a, 1);
+	assert_int_equal(heap_sums__round(s.bytes), 4 * 524338);
+	/* Larger than any interval: selected for sure. */
+	a = alloc_of(1, 1ULL << 40);
+	s = heap_sums__of(&a, INTERVAL);
+	assert_true(s.bytes == ONE << 40 && s.variance == 0);
+}
+
+/* What a process says of itself may be anything. */
+static void test_hostile_weights(void **state)
+{
+	struct heap_alloc a = { .bytes = UINT64_MAX, .weighted_bytes = UINT64_MAX, .q = 1 };
+	struct heap_sums s = heap_sums__of(&a, INTERVAL), sum = { .samples = 0 };
+	size_t i;
+
+	for (i = 0; i < 1000; i++)
+		heap_sums__add(&sum, &s);
+	assert_int_equal(heap_sums__round(sum.bytes), INT64_MAX);
+	assert_true(isfinite(heap_sums__amount(&sum).error_bytes));
+	a = (struct heap_alloc){ .bytes = 0, .weighted_bytes = UINT64_MAX };
+	s = heap_sums__of(&a, INTERVAL);
+	assert_true(s.objects > 0 && s.samples == 1);
+	/* it counts for less than itself */
+	a = (struct heap_alloc){ .bytes = 100, .weighted_bytes = 3, .q = UINT32_MAX };
+	s = heap_sums__of(&a, INTERVAL);
+	assert_true(s.bytes == 100 * ONE && s.variance == 0);
+}
+
+/* A million samples of 1.0000095 objects each: rounded one by one they would be 1,000,000. */
+static void test_rounded_once(void **state)
+{
+	struct heap_alloc a = alloc_of(0, 100);
+	_cleanup_(heap_rows__freep) struct heap_rows *rows = heap_rows__new(1);
+	const struct heap_row *row;
+	size_t i;
+
+	a.weighted_bytes = 0;
+	a.q = 4294926337; /* 1 / 1.00000953661 */
+	for (i = 0; i < 1000000; i++)
+		assert_int_equal(heap_rows__add(rows, 5, &a, false), 0);
+	row = heap_rows__get(rows, 5);
+	assert_int_equal(heap_sums__round(row->alloc.objects), 1000010);
+	assert_int_equal(heap_sums__round(row->alloc.bytes), 100000954);
+	assert_int_equal(row->alloc.samples, 1000000);
+	assert_int_equal(heap_sums__round(ONE / 2), 1);
+	assert_int_equal(heap_sums__round(ONE / 2 - 1), 0);
+}
+
+static void test_alike(void **state)
+{
+	struct heap_sums from = { .objects = 30 * ONE, .bytes = 300 * ONE, .samples = 3 };
+	struct heap_sums to = { .samples = 1 }, none = { .samples = 0 };
+
+	heap_sums__add_alike(&to, &from, 7);
+	assert_true(to.objects == 70 * ONE && to.bytes == 700 * ONE && to.samples == 8);
+	assert_float_equal(to.variance, 7 * 100 * 100, 1e-6);
+	heap_sums__add_alike(&to, &from, 0);
+	heap_sums__add_alike(&to, &none, 5);
+	assert_int_equal(to.samples, 8);
+}
+
+/* --- walks --------------------------------------------------------------------------------------
+ */
+
+static void test_walk(void **state)
+{
+	_cleanup_(heap_rows__freep) struct heap_rows *rows = heap_rows__new(1);
+	struct heap_alloc a = alloc_of(7, 10), b = alloc_of(8, 20), c = alloc_of(9, 40), lost;
+	struct heap_sums s;
+
+	a.time_ns = SECOND;
+	b.time_ns = 2 * SECOND;
+	c.time_ns = 100 * SECOND;
+	lost = alloc_of(0, 80);
+	assert_int_equal(heap_rows__add(rows, 3, &a, true), 0);
+	assert_int_equal(heap_rows__add(rows, 4, &b, true), 0);
+	assert_int_equal(heap_rows__add(rows, 4, &c, true), 0);
+	assert_int_equal(heap_rows__add(rows, 1, &lost, true), 0);
+	assert_int_equal(heap_rows__ids(rows), 3);
+
+	heap_rows__begin_walk(rows, 100 * SECOND, 3);
+	assert_int_equal(heap_rows__see(rows, &a, 1, &s), 1);
+	assert_int_equal(heap_rows__see(rows, &a, 1, &s), 0); /* twice */
+	assert_true(s.bytes == 10 * ONE);
+	assert_int_equal(heap_rows__see(rows, &lost, 1, &s), 1);
+	assert_int_equal(heap_rows__see(rows, &lost, 1, &s), 1);
+	a = alloc_of(77, 160); /* its record never came */
+	assert_int_equal(heap_rows__see(rows, &a, 1, &s), 1);
+	heap_rows__end_walk(rows);
+	assert_true(heap_rows__get(rows, 3)->inuse.bytes == 10 * ONE);
+	assert_true(heap_rows__get(rows, 3)->age_bytes[3] == 10); /* 99 s */
+	assert_true(heap_rows__get(rows, 3)->points[3].bytes == 10);
+	assert_true(heap_rows__get(rows, 1)->inuse.bytes == 320 * ONE);
+	assert_true(heap_rows__get(rows, 4)->inuse.samples == 0);
+	assert_true(heap_rows__strays(rows)->bytes == 160 * ONE);
+	/* b was freed; c is too young to tell. */
+	assert_int_equal(heap_rows__ids(rows), 2);
+	heap_rows__begin_walk(rows, 101 * SECOND, 3);
+	assert_int_equal(heap_rows__see(rows, &c, 1, &s), 1);
+	assert_int_equal(heap_rows__see(rows, &b, 1, &s), 1);
+	heap_rows__end_walk(rows);
+	assert_true(heap_rows__get(rows, 4)->inuse.bytes == 40 * ONE);
+	assert_true(heap_rows__get(rows, 4)->age_bytes[1] == 40);
+	assert_true(heap_rows__get(rows, 3)->inuse.samples == 0);
+	assert_true(heap_rows__strays(rows)->bytes == 20 * ONE);
+	heap_rows__end_live(rows);
+	assert_int_equal(heap_rows__ids(rows), 0);
+	assert_true(heap_rows__get(rows, 4)->inuse.samples == 0);
+	assert_int_equal(heap_rows__add(rows, 4, &c, true), 0);
+	assert_int_equal(heap_rows__ids(rows), 0);
+	assert_true(heap_rows__get(rows, 4)->alloc.bytes == 100 * ONE);
+}
+
+static void test_ages(void **state)
+{
+	static const uint64_t ages_ms[] = {
+		0, 999, 1000, 9999, 10000, 59999, 60000, 599999, 600000
+	};
+	_cleanup_(heap_rows__freep) struct heap_rows *rows = heap_rows__new(1);
+	uint64_t now_ns = 1000 * SECOND;
+	struct heap_sums s;
+	size_t i;
+
+	heap_rows__begin_walk(rows, now_ns, 3);
+	for (i = 0; i < ARRAY_SIZE(ages_ms); i++) {
+		struct heap_alloc a = alloc_of(0, 1);
+
+		a.time_ns = now_ns - ages_ms[i] * 1000000;
+		assert_int_equal(heap_rows__see(rows, &a, 0, &s), 1);
+	}
+	heap_rows__end_walk(rows);
+	for (i = 0; i < HEAP_AGES; i++)
+		assert_true(heap_rows__get(rows, 0)->age_bytes[i] == (i == 4 ? 1 : 2));
+}
+
+/* What a walk that is no point finds changes no figure. */
+static void test_walk_without_point(void **state)
+{
+	_cleanup_(heap_rows__freep) struct heap_rows *rows = heap_rows__new(1);
+	struct heap_alloc a = alloc_of(7, 10);
+	struct heap_sums s;
+
+	assert_int_equal(heap_rows__add(rows, 0, &a, true), 0);
+	heap_rows__begin_walk(rows, SECOND, 0);
+	assert_int_equal(heap_rows__see(rows, &a, 1, &s), 1);
+	heap_rows__end_walk(rows);
+	heap_rows__begin_walk(rows, 2 * SECOND, -1);
+	heap_rows__end_walk(rows);
+	assert_int_equal(heap_rows__ids(rows), 0);
+	assert_true(heap_rows__get(rows, 0)->points[0].bytes == 10);
+	assert_true(heap_rows__get(rows, 0)->inuse.bytes == 10 * ONE);
+}
+
+#define LIVE_CNT 20000
+
+/* 10 million blocks come and go, of which at any time the last 20,000 live. */
+static void test_bounded(void **state)
+{
+	_cleanup_(heap_rows__freep) struct heap_rows *rows = heap_rows__new(1);
+	size_t before = mallinfo2().uordblks, peak = 0, walks = 0;
+	struct heap_sums s;
+	uint64_t id, live;
+
+	for (id = 1; id <= 10000000; id++) {
+		struct heap_alloc a = alloc_of(id, 1);
+
+		a.time_ns = id * 1000; /* a microsecond each */
+		assert_int_equal(heap_rows__add(rows, (uint32_t)(id % 100), &a, true), 0);
+		if (heap_rows__ids(rows) > peak)
+			peak = heap_rows__ids(rows);
+		if (!heap_rows__wants_walk(rows))
+			continue;
+		walks++;
+		heap_rows__begin_walk(rows, a.time_ns, -1);
+		for (live = id > LIVE_CNT ? id - LIVE_CNT + 1 : 1; live <= id; live++) {
+			a = alloc_of(live, 1);
+			assert_int_equal(heap_rows__see(rows, &a, 1, &s), 1);
+		}
+		heap_rows__end_walk(rows);
+	}
+	/* 100 ms worth of them are always kept, 100,000 here */
+	assert_in_range(peak, LIVE_CNT, 250000);
+	assert_in_range(walks, 10, 400);
+	assert_true(mallinfo2().uordblks - before < 24 << 20);
+	heap_rows__begin_walk(rows, 20000 * SECOND, -1);
+	heap_rows__end_walk(rows);
+	assert_int_equal(heap_rows__ids(rows), 0);
+	assert_true(mallinfo2().uordblks - before < 1 << 20);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_estimator),
+		cmocka_unit_test(test_every_allocation),
+		cmocka_unit_test(test_weights),
+		cmocka_unit_test(test_hostile_weights),
+		cmocka_unit_test(test_rounded_once),
+		cmocka_unit_test(test_alike),
+		cmocka_unit_test(test_walk),
+		cmocka_unit_test(test_ages),
+		cmocka_unit_test(test_walk_without_point),
+		cmocka_unit_test(test_bounded),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

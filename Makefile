@@ -58,7 +58,7 @@ endif
 cprof_cppflags := -Idaemon -Ibpf -I$(O) $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
 cprof_ldflags := -pie -Wl,-z,relro,-z,now $(if $(SAN),-fsanitize=$(SAN))
 base_libs := $(shell $(PKG_CONFIG) --libs libprotobuf-c zlib jansson 2>/dev/null) -lm
-daemon_libs := $(shell $(PKG_CONFIG) --libs libbpf libelf libcap 2>/dev/null) -liberty $(base_libs)
+daemon_libs := $(shell $(PKG_CONFIG) --libs libbpf libelf libcap 2>/dev/null) -liberty -lZydis $(base_libs)
 
 bpf_arch := $(patsubst x86_64,x86,$(patsubst aarch64,arm64,$(shell uname -m)))
 bpf_cflags := -target bpf -D__TARGET_ARCH_$(bpf_arch) -O2 -g -mcpu=v2 -Wall -Wextra -Werror \

@@ -10,10 +10,11 @@
 #   install-deps.sh run     only the libraries a built cprofd links
 set -euo pipefail
 
-readonly RUN_PACKAGES=(libbpf1 libelf1 zlib1g libprotobuf-c1 libjansson4 libcap2)
+readonly RUN_PACKAGES=(libbpf1 libelf1 zlib1g libprotobuf-c1 libjansson4 libcap2 libzydis4.0)
 readonly BUILD_PACKAGES=(
 	gcc make pkg-config libc6-dev clang bpftool libbpf-dev libelf-dev zlib1g-dev
 	protobuf-c-compiler libprotobuf-c-dev libjansson-dev libcap-dev libiberty-dev uthash-dev
+	libzydis-dev
 )
 readonly TEST_PACKAGES=(
 	git g++ binutils libcmocka-dev libdw-dev libclang-rt-dev python3 python3-pytest golang-go cppcheck clang-format

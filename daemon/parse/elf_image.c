@@ -250,3 +250,23 @@ uint64_t elf_image__vaddr(const struct elf_image *image, uint64_t offset, int32_
 	*ret_segment = -1;
 	return offset;
 }
+
+const unsigned char *elf_image__code(const struct elf_image *image, uint64_t vaddr,
+				     size_t *ret_bytes, uint64_t *ret_offset)
+{
+	for (size_t i = 0; i < image->segments_cnt; i++) {
+		const struct elf_segment *s = &image->segments[i];
+		uint64_t end = s->file_end < image->size ? s->file_end : image->size;
+		uint64_t offset;
+
+		if (vaddr < s->vaddr || vaddr >= s->limit)
+			continue;
+		offset = s->offset + (vaddr - s->vaddr);
+		if (offset >= end)
+			return NULL;
+		*ret_bytes = end - offset;
+		*ret_offset = offset;
+		return image->map + offset;
+	}
+	return NULL;
+}

@@ -45,4 +45,9 @@ void elf_image__done(struct elf_image *image); /* safe on a zeroed one */
  * Offsets outside executable segments: -1, and the offset itself. */
 uint64_t elf_image__vaddr(const struct elf_image *image, uint64_t offset, int32_t *ret_segment);
 
+/* The file's bytes from a virtual address of an executable segment to that segment's end, and where
+ * in the file they lie; NULL: there are none. */
+const unsigned char *elf_image__code(const struct elf_image *image, uint64_t vaddr,
+				     size_t *ret_bytes, uint64_t *ret_offset);
+
 #endif

@@ -25,6 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/cleanup.h"
+#include "parse/symbol_table.h"
 
 struct candidate {
 	uint64_t start;
@@ -45,14 +46,6 @@ struct query {
 	struct candidate gap_zero; /* of size 0, at gap_start */
 };
 
-struct table {
-	Elf_Scn *scn;
-	const unsigned char *symbols;
-	size_t symbols_cnt;
-	const char *strings;
-	size_t strings_bytes;
-};
-
 struct search {
 	const struct elf_image *image;
 	const uint8_t *section_is_code;
@@ -63,55 +56,6 @@ struct search {
 
 /* --- tables ------------------------------------------------------------------------------------
  */
-static enum parse_status raw_bytes(Elf_Scn *scn, const unsigned char **ret, size_t *ret_bytes)
-{
-	GElf_Shdr shdr;
-	Elf_Data *data;
-
-	if (!gelf_getshdr(scn, &shdr))
-		return PARSE_CORRUPT;
-	if (shdr.sh_flags & SHF_COMPRESSED)
-		return PARSE_LIMIT;
-	errno = 0;
-	/* The raw form is never copied or converted; the byte order is ours, checked on opening. */
-	data = elf_rawdata(scn, NULL);
-	if (!data || (data->d_size && !data->d_buf))
-		return errno == ENOMEM ? PARSE_LIMIT : PARSE_CORRUPT;
-	*ret = data->d_buf;
-	*ret_bytes = data->d_size;
-	return PARSE_OK;
-}
-
-static enum parse_status open_table(const struct elf_image *image, Elf_Scn *scn, struct table *ret)
-{
-	const size_t entry = image->class == ELFCLASS64 ? sizeof(Elf64_Sym) : sizeof(Elf32_Sym);
-	struct table t = { .scn = scn };
-	const unsigned char *strings;
-	GElf_Shdr shdr, string_shdr;
-	enum parse_status status;
-	Elf_Scn *string_scn;
-	size_t bytes;
-
-	if (!gelf_getshdr(scn, &shdr) || shdr.sh_entsize != entry)
-		return PARSE_CORRUPT;
-	string_scn = elf_getscn(image->elf, shdr.sh_link);
-	if (!string_scn || !gelf_getshdr(string_scn, &string_shdr) ||
-	    string_shdr.sh_type != SHT_STRTAB)
-		return PARSE_CORRUPT;
-	status = raw_bytes(scn, &t.symbols, &bytes);
-	if (status != PARSE_OK)
-		return status;
-	t.symbols_cnt = bytes / entry;
-	if (t.symbols_cnt > PARSE_SYMBOLS_MAX)
-		return PARSE_LIMIT;
-	status = raw_bytes(string_scn, &strings, &t.strings_bytes);
-	if (status != PARSE_OK)
-		return status;
-	t.strings = (const char *)strings;
-	*ret = t;
-	return PARSE_OK;
-}
-
 /* Notes which sections hold code and where the two symbol tables are (NULL: none). */
 static enum parse_status read_sections(const struct elf_image *image, uint8_t *is_code,
 				       Elf_Scn **ret_symtab, Elf_Scn **ret_dynsym)
@@ -134,31 +78,11 @@ static enum parse_status read_sections(const struct elf_image *image, uint8_t *i
 	return PARSE_OK;
 }
 
-static void read_symbol(const struct elf_image *image, const struct table *t, size_t idx,
-			Elf64_Sym *ret)
-{
-	Elf32_Sym sym;
-
-	if (image->class == ELFCLASS64) {
-		memcpy(ret, t->symbols + idx * sizeof(*ret), sizeof(*ret));
-		return;
-	}
-	memcpy(&sym, t->symbols + idx * sizeof(sym), sizeof(sym));
-	*ret = (Elf64_Sym){
-		.st_name = sym.st_name,
-		.st_info = sym.st_info,
-		.st_other = sym.st_other,
-		.st_shndx = sym.st_shndx,
-		.st_value = sym.st_value,
-		.st_size = sym.st_size,
-	};
-}
-
 /* --- candidates --------------------------------------------------------------------------------
  */
 /* Takes the name, less "@VERSION". False: empty, beyond the table, too long, or a mapping symbol.
  */
-static bool take_name(const struct table *t, uint32_t offset, struct candidate *c)
+static bool take_name(const struct symbol_table *t, uint32_t offset, struct candidate *c)
 {
 	const char *name, *end, *version;
 	size_t room;
@@ -227,7 +151,8 @@ static size_t first_query_from(const struct search *s, uint64_t address)
 	return low;
 }
 
-static void note_start(struct query *q, const struct table *t, const Elf64_Sym *sym, bool may_name)
+static void note_start(struct query *q, const struct symbol_table *t, const Elf64_Sym *sym,
+		       bool may_name)
 {
 	struct candidate c = make_candidate(sym);
 
@@ -245,8 +170,8 @@ static void note_start(struct query *q, const struct table *t, const Elf64_Sym *
 		q->gap_zero = c;
 }
 
-static enum parse_status note_covered(struct search *s, const struct table *t, const Elf64_Sym *sym,
-				      size_t first)
+static enum parse_status note_covered(struct search *s, const struct symbol_table *t,
+				      const Elf64_Sym *sym, size_t first)
 {
 	struct candidate c = make_candidate(sym);
 
@@ -267,7 +192,7 @@ static enum parse_status note_covered(struct search *s, const struct table *t, c
 	return PARSE_OK;
 }
 
-static enum parse_status search_table(struct search *s, const struct table *t)
+static enum parse_status search_table(struct search *s, const struct symbol_table *t)
 {
 	enum parse_status status = PARSE_OK;
 
@@ -277,7 +202,7 @@ static enum parse_status search_table(struct search *s, const struct table *t)
 		Elf64_Sym sym;
 		size_t first;
 
-		read_symbol(s->image, t, i, &sym);
+		symbol_table__read(t, i, &sym);
 		type = ELF64_ST_TYPE(sym.st_info);
 		if (sym.st_shndx == SHN_UNDEF || sym.st_shndx >= SHN_LORESERVE ||
 		    sym.st_shndx >= s->image->sections_cnt || !s->section_is_code[sym.st_shndx] ||
@@ -344,11 +269,11 @@ static enum parse_status search_tables(struct search *s, Elf_Scn *symtab, Elf_Sc
 
 	for (size_t i = 0; i < 2; i++) {
 		enum parse_status status;
-		struct table table;
+		struct symbol_table table;
 
 		if (!scns[i])
 			continue;
-		status = open_table(s->image, scns[i], &table);
+		status = symbol_table__open(s->image, scns[i], &table);
 		if (status == PARSE_OK)
 			status = search_table(s, &table);
 		if (status != PARSE_OK)

@@ -316,8 +316,7 @@ static int compare_text(const void *a, const void *b)
 	return (ta->start > tb->start) - (ta->start < tb->start);
 }
 
-/* What the kernel maps executable of the file, sorted, without overlaps; at least one byte each. */
-static size_t find_text(const struct elf_image *image, struct text_range *ret)
+size_t unwind_rows__text(const struct elf_image *image, struct text_range *ret)
 {
 	size_t cnt = 0;
 
@@ -400,8 +399,8 @@ enum parse_status unwind_rows__read(const struct elf_image *image, struct unwind
 	status = cfi_sections__find(image, &sections);
 	if (status != PARSE_OK)
 		return status;
-	status = unwind_rows__build(sections.items, sections.cnt, text, find_text(image, text),
-				    image->entry, ret);
+	status = unwind_rows__build(sections.items, sections.cnt, text,
+				    unwind_rows__text(image, text), image->entry, ret);
 	cfi_sections__done(&sections);
 	return status;
 }

@@ -55,4 +55,8 @@ void unwind_rows__done(struct unwind_rows *rows); /* safe on a zeroed one */
 /* The rule of an ELF virtual address, as the kernel will find it; for tests and tools. */
 struct unwind_rule unwind_rows__find(const struct unwind_rows *rows, uint64_t vaddr);
 
+/* What the kernel maps executable of the file, sorted, without overlaps, at least one byte each;
+ * there is room for PARSE_EXEC_MAX. Returns how many. */
+size_t unwind_rows__text(const struct elf_image *image, struct text_range *ret);
+
 #endif

@@ -5,7 +5,8 @@
  *
  *   worker → collector   struct wire_hello, once, when the sandbox stands
  *   collector → worker   struct wire_request with one descriptor, then addresses_cnt × u64
- *   worker → collector   struct wire_reply, then segments, symbols, modules (u32 names), strings
+ *   worker → collector   struct wire_reply, then segments, symbols, sites, ranges, modules (u32
+ *                        names), strings
  *
  * WIRE_ROWS comes with a second descriptor: shared memory of WIRE_ROWS_BYTES, sealed in its size,
  * which the worker fills from its beginning with what wire_rows__bytes() describes. It is megabytes
@@ -18,6 +19,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include "abi/heap.h"
 #include "abi/unwind_table.h"
 
 #define WIRE_MAGIC         0x63707277u /* "wrpc" in memory */
@@ -44,6 +46,7 @@ enum wire_kind {
 	WIRE_ELF = 1,
 	WIRE_KERNEL = 2,
 	WIRE_ROWS = 3,
+	WIRE_SITES = 4,
 };
 
 struct wire_hello {
@@ -61,6 +64,14 @@ struct wire_request {
 };
 _Static_assert(sizeof(struct wire_request) == 24, "wire shape");
 
+/* What a WIRE_SITES answer says of the file. */
+enum wire_file_flag {
+	WIRE_FILE_STATIC = 1 << 0,
+	WIRE_FILE_STRIPPED = 1 << 1,
+	WIRE_FILE_GO = 1 << 2,
+	WIRE_FILE_FLAGS = 7,
+};
+
 struct wire_reply {
 	uint32_t magic;
 	uint32_t status; /* enum parse_status; no tables follow unless OK or NO_SYMBOLS */
@@ -74,7 +85,10 @@ struct wire_reply {
 	/* WIRE_ROWS with status OK; else 0. */
 	uint64_t rows_base;
 	uint32_t blocks_cnt, rules_cnt, rows_cnt;
-	uint32_t reserved;
+	/* WIRE_SITES with status OK; else 0. */
+	uint8_t sites_cnt, ranges_cnt;
+	uint8_t refusal;    /* enum heap_refusal */
+	uint8_t file_flags; /* enum wire_file_flag */
 };
 _Static_assert(sizeof(struct wire_reply) == 80, "wire shape");
 
@@ -92,12 +106,16 @@ struct wire_symbol {
 };
 _Static_assert(sizeof(struct wire_symbol) == 24, "wire shape");
 
+_Static_assert(sizeof(struct heap_site) == 24 && sizeof(struct heap_range) == 16, "wire shape");
+_Static_assert(HEAP_SITES_MAX <= UINT8_MAX && HEAP_RANGES_MAX <= UINT8_MAX, "counts fit");
+
 /* Bytes behind the header. Counts must have been checked against their limits: no overflow then. */
 static inline size_t wire_reply__bytes(const struct wire_reply *r)
 {
 	return r->segments_cnt * sizeof(struct wire_segment) +
-	       r->symbols_cnt * sizeof(struct wire_symbol) + r->modules_cnt * sizeof(uint32_t) +
-	       r->strings_bytes;
+	       r->symbols_cnt * sizeof(struct wire_symbol) +
+	       r->sites_cnt * sizeof(struct heap_site) + r->ranges_cnt * sizeof(struct heap_range) +
+	       r->modules_cnt * sizeof(uint32_t) + r->strings_bytes;
 }
 
 /* In shared memory: blocks_cnt + 1 blocks, the rules, the rows. The rows come last, since the

@@ -116,8 +116,11 @@ static int send_request(int socket_fd, const struct wire_request *request,
  */
 static bool has_tables(uint32_t kind, uint32_t status)
 {
-	return status == PARSE_OK ||
-	       status == (kind == WIRE_ROWS ? PARSE_NO_CFI : PARSE_NO_SYMBOLS);
+	if (status == PARSE_OK)
+		return true;
+	if (kind == WIRE_SITES)
+		return false;
+	return status == (kind == WIRE_ROWS ? PARSE_NO_CFI : PARSE_NO_SYMBOLS);
 }
 
 static bool status_is_workers(uint32_t kind, uint32_t status)
@@ -134,11 +137,19 @@ static bool row_counts_are_valid(const struct wire_reply *h, const struct wire_r
 	       h->rules_cnt <= WIRE_RULES_MAX && h->rows_cnt && h->rows_cnt <= WIRE_ROWS_MAX;
 }
 
+static bool site_counts_are_valid(const struct wire_reply *h, const struct wire_request *request)
+{
+	if (request->kind != WIRE_SITES || h->status != PARSE_OK)
+		return !h->sites_cnt && !h->ranges_cnt && !h->refusal && !h->file_flags;
+	return h->sites_cnt <= HEAP_SITES_MAX && h->ranges_cnt <= HEAP_RANGES_MAX &&
+	       h->refusal < HEAP_REFUSALS && h->file_flags <= WIRE_FILE_FLAGS;
+}
+
 static bool header_is_valid(const struct wire_reply *h, const struct wire_request *request)
 {
 	if (h->magic != WIRE_MAGIC || h->sequence != request->sequence ||
 	    !status_is_workers(request->kind, h->status) || h->build_id_len > WIRE_BUILD_ID_MAX ||
-	    !row_counts_are_valid(h, request))
+	    !row_counts_are_valid(h, request) || !site_counts_are_valid(h, request))
 		return false;
 	if (!has_tables(request->kind, h->status))
 		return !h->segments_cnt && !h->symbols_cnt && !h->modules_cnt &&
@@ -161,6 +172,55 @@ static bool name_is_valid(const struct worker_answer *a, uint32_t offset)
 	return memchr(a->strings + offset, '\0', room < WIRE_NAME_BYTES ? room : WIRE_NAME_BYTES);
 }
 
+/* Offsets are of code only by what the worker said of segments; that is checked against what is
+ * mapped by whoever knows it. */
+static bool is_in_code(const struct worker_answer *a, uint64_t start, uint64_t end)
+{
+	for (uint32_t i = 0; i < a->header.segments_cnt; i++) {
+		const struct wire_segment *s = &a->segments[i];
+		uint64_t segment_end;
+
+		if (!__builtin_add_overflow(s->offset, s->limit - s->vaddr, &segment_end) &&
+		    start >= s->offset && end <= segment_end)
+			return start < end;
+	}
+	return false;
+}
+
+static bool is_register(uint8_t reg, bool wanted)
+{
+	return wanted ? reg < HEAP_NO_REG : reg <= HEAP_NO_REG;
+}
+
+static bool site_is_valid(const struct worker_answer *a, const struct heap_site *s)
+{
+	const uint8_t flags = HEAP_SITE_STEPPED | HEAP_SITE_NULL_ELSEWHERE |
+			      HEAP_SITE_SMALL_ALIGN_ELSEWHERE | HEAP_SITE_PUSHED;
+	const bool is_usdt = s->call == HEAP_CALL_USDT_ALLOC || s->call == HEAP_CALL_USDT_FREE;
+	const bool frees = s->call == HEAP_CALL_FREE || s->call == HEAP_CALL_USDT_FREE;
+	const bool needs_return = !is_usdt && !frees;
+
+	return s->call >= HEAP_CALL_ALLOC && s->call < HEAP_CALLS && !(s->flags & ~flags) &&
+	       !s->reserved && is_in_code(a, s->offset, s->offset + 1) &&
+	       s->semaphore_offset <= INT64_MAX && (is_usdt || !s->semaphore_offset) &&
+	       !(needs_return && s->flags & HEAP_SITE_PUSHED) && is_register(s->size_reg, !frees) &&
+	       is_register(s->count_reg, s->call == HEAP_CALL_USDT_ALLOC ||
+						 s->flags & HEAP_SITE_SMALL_ALIGN_ELSEWHERE) &&
+	       is_register(s->ptr_reg, is_usdt || frees || s->call == HEAP_CALL_REALLOC) &&
+	       is_register(s->out_reg, s->call == HEAP_CALL_POSIX_MEMALIGN);
+}
+
+static bool sites_are_valid(const struct worker_answer *a)
+{
+	for (uint32_t i = 0; i < a->header.sites_cnt; i++)
+		if (!site_is_valid(a, &a->sites[i]))
+			return false;
+	for (uint32_t i = 0; i < a->header.ranges_cnt; i++)
+		if (!is_in_code(a, a->ranges[i].start, a->ranges[i].end))
+			return false;
+	return true;
+}
+
 static bool tables_are_valid(const struct worker_answer *a, enum wire_kind kind)
 {
 	const struct wire_reply *h = &a->header;
@@ -171,6 +231,8 @@ static bool tables_are_valid(const struct worker_answer *a, enum wire_kind kind)
 	for (uint32_t i = 0; i < h->segments_cnt; i++)
 		if (a->segments[i].vaddr >= a->segments[i].limit)
 			return false;
+	if (!sites_are_valid(a))
+		return false;
 	for (uint32_t i = 0; i < h->modules_cnt; i++)
 		if (!name_is_valid(a, a->modules[i]))
 			return false;
@@ -194,6 +256,10 @@ static void point_into_tables(struct worker_answer *a)
 	p += a->header.segments_cnt * sizeof(*a->segments);
 	a->symbols = (const void *)p;
 	p += a->header.symbols_cnt * sizeof(*a->symbols);
+	a->sites = (const void *)p;
+	p += a->header.sites_cnt * sizeof(*a->sites);
+	a->ranges = (const void *)p;
+	p += a->header.ranges_cnt * sizeof(*a->ranges);
 	a->modules = (const void *)p;
 	p += a->header.modules_cnt * sizeof(*a->modules);
 	a->strings = p;

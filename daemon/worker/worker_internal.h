@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The collector's side of the worker, split in three: worker.c (the calls of worker.h),
- * worker_process.c (its life) and worker_channel.c (one exchange over the socket). Nobody outside
- * this folder and its tests includes it.
+ * The collector's side of the worker, split: worker.c, worker_rows.c, worker_sites.c (the calls of
+ * worker.h), worker_process.c (its life) and worker_channel.c (one exchange over the socket).
+ * Nobody outside this folder and its tests includes it.
  */
 #ifndef WORKER_WORKER_INTERNAL_H
 #define WORKER_WORKER_INTERNAL_H
@@ -53,6 +53,8 @@ struct worker_answer {
 	struct wire_reply header;
 	const struct wire_segment *segments;
 	const struct wire_symbol *symbols;
+	const struct heap_site *sites;
+	const struct heap_range *ranges;
 	const uint32_t *modules;
 	const char *strings;
 	void *tables; /* owned by whoever takes it */

@@ -11,6 +11,7 @@
 #include "parse/demangle.h"
 #include "parse/elf_image.h"
 #include "parse/elf_symbols.h"
+#include "parse/heap_sites.h"
 #include "parse/kallsyms.h"
 #include "worker/rows_job.h"
 
@@ -32,6 +33,7 @@ struct tables {
 	uint32_t segments_cnt;
 	struct wire_symbol *symbols;
 	uint32_t symbols_cnt;
+	struct heap_sites heap;
 	uint32_t *modules;
 	uint32_t modules_cnt;
 	struct buf strings;
@@ -179,6 +181,24 @@ static enum parse_status run_rows(const struct worker_job_input *in, struct tabl
 	return status == PARSE_OK ? rows_job__pack(&rows, in->rows_fd, reply) : status;
 }
 
+static enum parse_status run_sites(const struct worker_job_input *in, struct tables *t,
+				   struct wire_reply *reply)
+{
+	_cleanup_(elf_image__done) struct elf_image image = { .map = NULL };
+	enum parse_status status;
+
+	status = elf_image__open(in->fd, &image);
+	if (status != PARSE_OK)
+		return status;
+	describe_image(&image, t, reply);
+	status = heap_sites__find(&image, &t->heap);
+	reply->refusal = (uint8_t)t->heap.refusal;
+	reply->file_flags = (uint8_t)((t->heap.is_static ? WIRE_FILE_STATIC : 0) |
+				      (t->heap.is_stripped ? WIRE_FILE_STRIPPED : 0) |
+				      (t->heap.is_go ? WIRE_FILE_GO : 0));
+	return status;
+}
+
 static enum parse_status fill_kernel_symbols(struct tables *t, const struct question *questions,
 					     const struct kallsyms_result *found)
 {
@@ -240,12 +260,16 @@ static enum parse_status pack(const struct tables *t, struct wire_reply *reply, 
 {
 	reply->segments_cnt = t->segments_cnt;
 	reply->symbols_cnt = t->symbols_cnt;
+	reply->sites_cnt = (uint8_t)t->heap.sites_cnt;
+	reply->ranges_cnt = (uint8_t)t->heap.ranges_cnt;
 	reply->modules_cnt = t->modules_cnt;
 	reply->strings_bytes = (uint32_t)t->strings.len;
 	if (wire_reply__bytes(reply) > WIRE_REPLY_BYTES)
 		return PARSE_LIMIT;
 	buf__append(payload, t->segments, t->segments_cnt * sizeof(*t->segments));
 	buf__append(payload, t->symbols, t->symbols_cnt * sizeof(*t->symbols));
+	buf__append(payload, t->heap.sites, t->heap.sites_cnt * sizeof(*t->heap.sites));
+	buf__append(payload, t->heap.ranges, t->heap.ranges_cnt * sizeof(*t->heap.ranges));
 	buf__append(payload, t->modules, t->modules_cnt * sizeof(*t->modules));
 	buf__append(payload, t->strings.data, t->strings.len);
 	return buf__error(payload) ? PARSE_LIMIT : PARSE_OK;
@@ -261,6 +285,8 @@ static enum parse_status run(const struct wire_request *request, const struct wo
 		return run_kernel(in->fd, in->addresses, request->addresses_cnt, t);
 	case WIRE_ROWS:
 		return run_rows(in, t, reply);
+	case WIRE_SITES:
+		return run_sites(in, t, reply);
 	}
 	return PARSE_LIMIT;
 }

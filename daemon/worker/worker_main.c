@@ -79,6 +79,8 @@ static bool request_is_valid(const struct wire_request *r, int fds_cnt)
 		       r->addresses_cnt <= WIRE_ADDRESSES_MAX;
 	case WIRE_ROWS:
 		return r->magic == WIRE_MAGIC && fds_cnt == 2 && !r->addresses_cnt;
+	case WIRE_SITES:
+		return r->magic == WIRE_MAGIC && fds_cnt == 1 && !r->addresses_cnt;
 	}
 	return false;
 }

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * How an allocator's functions lead to each other: which one only passes on, which one calls
+ * another on its own behalf. Called by heap_sites.c; chooses no sites.
+ */
+#ifndef PARSE_HEAP_FLOW_H
+#define PARSE_HEAP_FLOW_H
+
+#include "parse/code.h"
+#include "parse/elf_functions.h"
+#include "parse/heap_functions.h"
+
+/* One function of the allocator. */
+struct heap_candidate {
+	const struct heap_function *function;
+	uint64_t address, size, offset;
+	int body;      /* of code->bodies, or -1 */
+	bool forwards; /* whatever it allocates or frees, another candidate does */
+	bool is_range; /* calls another candidate on its own behalf */
+};
+
+struct heap_program {
+	struct code code;
+	struct heap_candidate items[ELF_FUNCTIONS_MAX]; /* by address, each once */
+	size_t cnt;
+};
+
+static inline bool heap_candidate__allocates(const struct heap_candidate *c)
+{
+	return c->function->call != HEAP_CALL_FREE;
+}
+
+/* NULL: none begins there. */
+const struct heap_candidate *heap_program__find(const struct heap_program *p, uint64_t address);
+
+/*
+ * True where every way out of the function leads through another candidate of its kind, or returns
+ * NULL. Jumps lead on; of operator new and delete calls do, too, since these return what malloc
+ * gave them: memalign does not, for one.
+ */
+bool heap_flow__forwards(const struct heap_program *p, const struct heap_candidate *c);
+
+/* Whether a body calls a candidate that allocates, or jumps to malloc itself. */
+bool heap_flow__calls_allocation(const struct heap_program *p, const struct code_body *b);
+bool heap_flow__jumps_to_malloc(const struct heap_program *p, const struct code_body *b);
+
+/* Whether a body compares something with 16 and, where it is not above, jumps to malloc. */
+bool heap_flow__relays_small(const struct heap_program *p, const struct code_body *b);
+
+#endif

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * An allocator's functions share code, call and jump to each other, so an allocation can pass
+ * several of them. It has to be counted once:
+ *  - names of one address are one function;
+ *  - one that only passes on is not probed, the other is (heap_flow.c);
+ *  - one that sometimes passes on by a jump carries a flag that says when: realloc of NULL,
+ *    memalign with an alignment that malloc has anyway. valloc and pvalloc need none, a page is
+ *    larger than that;
+ *  - one that calls another, itself or in a part of it that has no name, is a range: what returns
+ *    into it is nested.
+ */
+#include "parse/heap_sites.h"
+
+#include <gelf.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/array.h"
+#include "base/cleanup.h"
+#include "parse/heap_flow.h"
+#include "parse/heap_site_rule.h"
+#include "parse/usdt_notes.h"
+
+/* --- the file ----------------------------------------------------------------------------------
+ */
+static bool names_a_library(Elf_Scn *dynamic)
+{
+	GElf_Shdr shdr;
+	Elf_Data *data;
+	size_t cnt;
+
+	data = gelf_getshdr(dynamic, &shdr) && shdr.sh_entsize ? elf_getdata(dynamic, NULL) : NULL;
+	cnt = data ? data->d_size / shdr.sh_entsize : 0;
+	for (size_t i = 0; i < cnt && i <= INT32_MAX; i++) {
+		GElf_Dyn dyn;
+
+		if (!gelf_getdyn(data, (int)i, &dyn) || dyn.d_tag == DT_NULL)
+			return false;
+		if (dyn.d_tag == DT_NEEDED)
+			return true;
+	}
+	return false;
+}
+
+static void read_sections(const struct elf_image *image, struct heap_sites *r)
+{
+	Elf_Scn *scn = NULL;
+	size_t names;
+
+	if (elf_getshdrstrndx(image->elf, &names))
+		return;
+	while ((scn = elf_nextscn(image->elf, scn))) {
+		const char *name;
+		GElf_Shdr shdr;
+
+		if (!gelf_getshdr(scn, &shdr))
+			return;
+		if (shdr.sh_type == SHT_DYNAMIC && names_a_library(scn))
+			r->is_static = false;
+		name = elf_strptr(image->elf, names, shdr.sh_name);
+		if (name && (!strcmp(name, ".note.go.buildid") || !strcmp(name, ".go.buildinfo")))
+			r->is_go = true;
+	}
+}
+
+static void read_facts(const struct elf_image *image, struct heap_sites *r)
+{
+	size_t cnt;
+
+	r->is_static = true;
+	if (!elf_getphdrnum(image->elf, &cnt)) {
+		for (size_t i = 0; i < cnt; i++) {
+			GElf_Phdr phdr;
+
+			if (gelf_getphdr(image->elf, (int)i, &phdr) && phdr.p_type == PT_INTERP)
+				r->is_static = false;
+		}
+	}
+	read_sections(image, r);
+}
+
+/* --- candidates --------------------------------------------------------------------------------
+ */
+static enum parse_status find_functions(const struct elf_image *image, struct elf_functions *ret)
+{
+	const char *names[ELF_FUNCTIONS_NAMES_MAX];
+
+	if (heap_functions_cnt > ELF_FUNCTIONS_NAMES_MAX)
+		return PARSE_LIMIT;
+	for (size_t i = 0; i < heap_functions_cnt; i++)
+		names[i] = heap_functions[i].name;
+	return elf_functions__find(image, names, heap_functions_cnt, ret);
+}
+
+/* Which families are an allocator's here. */
+static bool find_families(const struct elf_functions *found, bool ret_families[HEAP_FAMILIES])
+{
+	bool has_malloc[HEAP_FAMILIES] = { false }, has_free[HEAP_FAMILIES] = { false };
+	bool any = false;
+
+	for (size_t i = 0; i < found->cnt; i++) {
+		const struct heap_function *f = &heap_functions[found->items[i].name_idx];
+
+		has_malloc[f->family] |= heap_function__is_malloc(f);
+		has_free[f->family] |= heap_function__is_free(f);
+	}
+	for (int i = 0; i < HEAP_FAMILIES; i++) {
+		ret_families[i] = has_malloc[i] && has_free[i];
+		any |= ret_families[i];
+	}
+	ret_families[HEAP_FAMILY_CXX] = any;
+	return any;
+}
+
+/* By address; of one address the line that comes first in heap_functions. */
+static int compare_candidates(const void *a, const void *b)
+{
+	const struct heap_candidate *ca = a, *cb = b;
+
+	if (ca->address != cb->address)
+		return ca->address > cb->address ? 1 : -1;
+	return (ca->function > cb->function) - (ca->function < cb->function);
+}
+
+static void take_candidates(const struct elf_image *image, const struct elf_functions *found,
+			    const bool families[HEAP_FAMILIES], struct heap_program *p)
+{
+	size_t cnt = 0;
+
+	for (size_t i = 0; i < found->cnt; i++) {
+		const struct elf_function *f = &found->items[i];
+		struct heap_candidate c = { .function = &heap_functions[f->name_idx],
+					    .address = f->address,
+					    .size = f->size,
+					    .body = -1 };
+		size_t bytes;
+
+		if (families[c.function->family] &&
+		    elf_image__code(image, c.address, &bytes, &c.offset))
+			p->items[p->cnt++] = c;
+	}
+	qsort(p->items, p->cnt, sizeof(p->items[0]), compare_candidates);
+	for (size_t i = 0; i < p->cnt; i++)
+		if (!cnt || p->items[cnt - 1].address != p->items[i].address)
+			p->items[cnt++] = p->items[i];
+	p->cnt = cnt;
+}
+
+/* --- code --------------------------------------------------------------------------------------
+ */
+/* Decodes what a candidate reaches directly and has no name here: by jumps always, since they may
+ * lead back; by calls where it allocates. */
+static void decode_parts(struct heap_program *p, const struct heap_candidate *c)
+{
+	size_t insns_cnt = p->code.bodies[c->body].insns_cnt;
+
+	for (size_t i = 0; i < insns_cnt; i++) {
+		/* Decoding moves the bodies. */
+		const struct code_body *b = &p->code.bodies[c->body];
+		uint64_t target;
+
+		if (b->insns[i].target_kind == INSN_TARGET_NONE ||
+		    (b->insns[i].kind == INSN_CALL && !heap_candidate__allocates(c)) ||
+		    !code__target(&p->code, &b->insns[i], &target) ||
+		    (target >= b->start && target < b->end) || heap_program__find(p, target))
+			continue;
+		code__body(&p->code, target, 0, false);
+	}
+}
+
+static void decode_all(struct heap_program *p)
+{
+	for (size_t i = 0; i < p->cnt; i++)
+		p->items[i].body =
+			code__body(&p->code, p->items[i].address, p->items[i].size, true);
+	for (size_t i = 0; i < p->cnt; i++)
+		if (p->items[i].body >= 0)
+			decode_parts(p, &p->items[i]);
+	for (size_t i = 0; i < p->cnt; i++)
+		p->items[i].forwards = heap_flow__forwards(p, &p->items[i]);
+}
+
+/* The body that an instruction of 'b' leads to outside of it, if it is one without a name. */
+static const struct code_body *part_at(struct heap_program *p, const struct code_body *b,
+				       const struct insn *insn)
+{
+	uint64_t target;
+	int idx;
+
+	if (insn->target_kind == INSN_TARGET_NONE || !code__target(&p->code, insn, &target) ||
+	    (target >= b->start && target < b->end) || heap_program__find(p, target))
+		return NULL;
+	idx = code__find(&p->code, target);
+	return idx < 0 ? NULL : &p->code.bodies[idx];
+}
+
+/* --- ranges ------------------------------------------------------------------------------------
+ */
+static void add_range(const struct heap_program *p, const struct code_body *b, struct heap_sites *r)
+{
+	uint64_t start;
+	size_t bytes;
+
+	if (!elf_image__code(p->code.image, b->start, &bytes, &start) || b->end - b->start > bytes)
+		return;
+	for (size_t i = 0; i < r->ranges_cnt; i++)
+		if (r->ranges[i].start == start)
+			return;
+	if (r->ranges_cnt < HEAP_RANGES_MAX)
+		r->ranges[r->ranges_cnt++] = (struct heap_range){
+			.start = start, .end = start + (b->end - b->start)
+		};
+}
+
+static void add_ranges(struct heap_program *p, struct heap_candidate *c, struct heap_sites *r)
+{
+	const struct code_body *b = &p->code.bodies[c->body];
+
+	c->is_range = heap_flow__calls_allocation(p, b);
+	if (c->is_range)
+		add_range(p, b, r);
+	for (size_t i = 0; i < b->insns_cnt; i++) {
+		const struct code_body *part = part_at(p, b, &b->insns[i]);
+
+		if (part && heap_flow__calls_allocation(p, part))
+			add_range(p, part, r);
+	}
+}
+
+/* --- sites -------------------------------------------------------------------------------------
+ */
+/* Whether an alignment up to that of malloc makes it go on to malloc. From a part that is called,
+ * malloc returns into the caller: if that is a range the hit there is nested, and this one counts.
+ */
+static bool relays_small_alignment(struct heap_program *p, const struct heap_candidate *c)
+{
+	const struct code_body *b = &p->code.bodies[c->body];
+
+	if (!c->function->alignment)
+		return false;
+	if (heap_flow__relays_small(p, b))
+		return true;
+	for (size_t i = 0; i < b->insns_cnt; i++) {
+		const struct code_body *part = part_at(p, b, &b->insns[i]);
+
+		if (part && (b->insns[i].kind != INSN_CALL || !c->is_range) &&
+		    heap_flow__relays_small(p, part))
+			return true;
+	}
+	return false;
+}
+
+static void add_site(struct heap_program *p, const struct heap_candidate *c,
+		     const struct branch_targets *targets, struct heap_sites *r)
+{
+	const struct code_body *b = &p->code.bodies[c->body];
+	struct heap_site site = { .offset = c->offset, .call = c->function->call };
+	uint8_t flags = 0;
+
+	if (c->function->call == HEAP_CALL_REALLOC && heap_flow__jumps_to_malloc(p, b))
+		flags |= HEAP_SITE_NULL_ELSEWHERE;
+	if (relays_small_alignment(p, c))
+		flags |= HEAP_SITE_SMALL_ALIGN_ELSEWHERE;
+	if (r->sites_cnt < HEAP_SITES_MAX &&
+	    heap_site_rule__choose(b, targets, c->function, flags, &site))
+		r->sites[r->sites_cnt++] = site;
+}
+
+static enum parse_status choose_sites(struct heap_program *p, struct heap_sites *r)
+{
+	_cleanup_(branch_targets__done) struct branch_targets targets = { .items = NULL };
+	enum parse_status status;
+
+	decode_all(p);
+	status = branch_targets__collect(&p->code, &targets);
+	for (size_t i = 0; i < p->cnt && status == PARSE_OK; i++) {
+		struct heap_candidate *c = &p->items[i];
+
+		if (c->body < 0 || c->forwards)
+			continue;
+		if (heap_candidate__allocates(c))
+			add_ranges(p, c, r);
+		add_site(p, c, &targets, r);
+	}
+	return status;
+}
+
+static enum parse_status probe_functions(const struct elf_image *image,
+					 const struct elf_functions *found,
+					 const bool families[HEAP_FAMILIES], struct heap_sites *r)
+{
+	_cleanup_free_ struct heap_program *p = calloc(1, sizeof(*p));
+	enum parse_status status;
+
+	if (!p)
+		return PARSE_LIMIT;
+	take_candidates(image, found, families, p);
+	if (!p->cnt)
+		return PARSE_OK;
+	status = code__init(&p->code, image);
+	if (status != PARSE_OK)
+		return status;
+	status = choose_sites(p, r);
+	code__done(&p->code);
+	return status;
+}
+
+enum parse_status heap_sites__find(const struct elf_image *image, struct heap_sites *ret)
+{
+	struct heap_sites r = { .refusal = HEAP_REFUSAL_NONE };
+	bool families[HEAP_FAMILIES] = { false };
+	struct elf_functions found;
+	enum parse_status status;
+
+	read_facts(image, &r);
+	status = find_functions(image, &found);
+	if (status != PARSE_OK)
+		return status;
+	r.is_stripped = !found.has_symbols;
+	if (image->class != ELFCLASS64)
+		r.refusal = HEAP_REFUSAL_32BIT;
+	else if (image->machine == EM_X86_64)
+		r.sites_cnt = usdt_notes__find(image, r.sites, HEAP_SITES_MAX);
+	if (image->class == ELFCLASS64 && image->machine == EM_X86_64 && !r.sites_cnt &&
+	    find_families(&found, families) &&
+	    !elf_functions__exports_object(image, "_rtld_global"))
+		status = probe_functions(image, &found, families, &r);
+	if (r.is_go && r.is_static && !r.sites_cnt)
+		r.refusal = HEAP_REFUSAL_GO;
+	if (status == PARSE_OK)
+		*ret = r;
+	return status;
+}

@@ -67,7 +67,9 @@ bpf_cflags := -target bpf -D__TARGET_ARCH_$(bpf_arch) -O2 -g -mcpu=v2 -Wall -Wex
 # libcprof.a is what the unprivileged cprof links: pure data. libcprofd.a is the rest of daemon/.
 cprof_dirs := base profile export
 cprof_srcs := $(foreach d,$(cprof_dirs),$(wildcard daemon/$(d)/*.c))
-daemon_srcs := $(filter-out daemon/main.c $(cprof_srcs),$(wildcard daemon/*.c daemon/*/*.c))
+preload_srcs := $(wildcard daemon/preload/*.c)
+daemon_srcs := $(filter-out daemon/main.c $(cprof_srcs) $(preload_srcs),\
+	$(wildcard daemon/*.c daemon/*/*.c))
 cli_srcs := $(wildcard cli/*.c)
 bpf_srcs := $(wildcard bpf/*.bpf.c)
 unit_srcs := $(wildcard tests/unit/test_*.c)
@@ -86,7 +88,14 @@ proto_src := $(O)/proto/profile.pb-c.c
 .PHONY: all check check-unit check-integration workloads bench bench-rows fuzz lint check-layers check-limits \
 	check-format check-static format install uninstall clean help
 
-all: $(O)/cprofd $(O)/cprof ## build cprofd and cprof
+# Goes into other programs: no sanitizers, no libraries but the C library. x86-64 only.
+preload_lib := $(if $(filter x86,$(bpf_arch)),$(O)/libcprof-heap.so)
+preload_cflags := -std=gnu11 -D_GNU_SOURCE -O2 -g -fPIC -fvisibility=hidden -fno-builtin \
+	-mno-red-zone -fno-stack-protector -fno-reorder-blocks-and-partition \
+	-ftls-model=initial-exec -Idaemon -Ibpf $(filter -W%,$(cprof_cflags))
+preload_ldflags := -shared -Wl,-soname,libcprof-heap.so -Wl,-z,relro,-z,now,-z,defs
+
+all: $(O)/cprofd $(O)/cprof $(preload_lib) ## build cprofd, cprof and libcprof-heap.so
 
 $(O)/cprofd: $(O)/daemon/main.o $(O)/libcprofd.a $(O)/libcprof.a
 	$(call say,LINK,$@)
@@ -104,10 +113,20 @@ $(O)/libcprofd.a: $(call objs,$(daemon_srcs))
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
+$(O)/libcprof-heap.so: $(patsubst daemon/preload/%.c,$(O)/preload/%.o,$(preload_srcs))
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(preload_ldflags) -o $@ $^
+
+$(O)/preload/%.o: daemon/preload/%.c $(O)/flags
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -MMD -MP $(preload_cflags) -c -o $@ $<
+
 # Rebuilds when what the commands say changes (flags, version), not only when a source does.
 $(O)/flags: FORCE
 	$(Q)mkdir -p $(O)
-	$(Q)printf '%s\n' '$(subst ','\'',$(CC) $(CFLAGS) $(cprof_cflags) $(cprof_ldflags))' > $@.new
+	$(Q)printf '%s\n' '$(subst ','\'',$(CC) $(CFLAGS) $(cprof_cflags) $(cprof_ldflags) \
+		$(preload_cflags) $(preload_ldflags))' > $@.new
 	$(Q)cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 .PHONY: FORCE
 FORCE:
@@ -155,6 +174,12 @@ $(skeleton): $(O)/bpf/cprofd.linked.o
 $(O)/tests/unit/%: $(O)/tests/unit/%.o $(O)/libcprofd.a $(O)/libcprof.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(cprof_ldflags) $(LDFLAGS) -o $@ $^ $(daemon_libs) -lcmocka $(test_libs)
+
+# What of the library for other programs is plain computing.
+$(O)/tests/unit/test_heap_preload_%: $(O)/tests/unit/test_heap_preload_%.o \
+		$(addprefix $(O)/daemon/preload/,heap_bootstrap.o heap_live_set.o heap_sampler.o)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(cprof_ldflags) $(LDFLAGS) -o $@ $^ -lcmocka -lm -pthread
 
 # The yardstick of the unwind rows, and of them only.
 $(O)/tests/unit/test_unwind_truth: test_libs := -ldw
@@ -263,11 +288,13 @@ format: ## rewrite the sources with clang-format
 install: all ## install to DESTDIR/prefix
 	$(Q)$(INSTALL) -D -m 755 $(O)/cprofd $(DESTDIR)$(sbindir)/cprofd
 	$(Q)$(INSTALL) -D -m 755 $(O)/cprof $(DESTDIR)$(bindir)/cprof
+	$(if $(preload_lib),$(Q)$(INSTALL) -D -m 644 $(preload_lib) $(DESTDIR)$(libdir)/libcprof-heap.so)
 	$(Q)$(INSTALL) -D -m 644 daemon/cprofd.8 $(DESTDIR)$(mandir)/man8/cprofd.8
 	$(Q)$(INSTALL) -D -m 644 cli/cprof.1 $(DESTDIR)$(mandir)/man1/cprof.1
 
 uninstall: ## remove what install installed
 	$(Q)rm -f $(DESTDIR)$(sbindir)/cprofd $(DESTDIR)$(bindir)/cprof \
+		$(DESTDIR)$(libdir)/libcprof-heap.so \
 		$(DESTDIR)$(mandir)/man8/cprofd.8 $(DESTDIR)$(mandir)/man1/cprof.1
 
 clean: ## remove build/

@@ -19,6 +19,7 @@ declare -Ar MAY_SEE=(
 	[export]="base profile abi"
 	[serve]="base profile export"
 	[collect]="base abi"
+	[preload]="abi"
 	[session]="base worker process unwind symbolize profile export serve collect abi ."
 	[.]="base worker process symbolize unwind profile export serve collect session abi"
 	[cli]="base profile export"
@@ -163,6 +164,8 @@ readonly VIOLATIONS=(
 	'daemon/collect/a.c|#include "process/process.h"|must not see'
 	'daemon/profile/a.c|#include "abi/event.h"|belongs to'
 	'daemon/session/a.c|#include "parse/parse.h"|must not see'
+	'daemon/preload/a.c|#include "base/base.h"|must not see'
+	'daemon/session/a.c|#include "preload/preload.h"|must not see'
 	'daemon/main.c|#include "parse/parse.h"|must not see'
 	'cli/a.c|#include "session/session.h"|must not see'
 	'cli/a.c|#include "../daemon/session/session.h"|without'
@@ -202,7 +205,8 @@ make_tree()
 	local layer
 
 	mkdir -p "$1/cli" "$1/bpf/abi"
-	for layer in base parse worker process symbolize unwind profile export serve collect session; do
+	for layer in base parse worker process symbolize unwind profile export serve collect session \
+		preload; do
 		mkdir -p "$1/daemon/$layer"
 		echo > "$1/daemon/$layer/$layer.h"
 	done

@@ -63,6 +63,13 @@ static __always_inline u16 compat__regs_of_tick(struct bpf_perf_event_data *ctx,
 	return (u16)ctx->regs.cs;
 }
 
+static __always_inline u16 compat__regs_of_probe(struct pt_regs *ctx, u64 *regs)
+{
+#define FROM_PROBE(name) ctx->name
+	COPY_REGS(regs, FROM_PROBE, rax, rdx, rcx, rbx, rsi, rdi, rbp, rsp, rip);
+	return (u16)ctx->cs;
+}
+
 /* The user registers a task saved when it entered the kernel lie on top of its kernel stack;
  * bpf_task_pt_regs() knows where exactly. Added in: dd6e10fbd9f8 (5.15). */
 static __always_inline struct pt_regs___kernel *compat__saved_regs(struct task_struct *task)

@@ -78,6 +78,11 @@ struct sched_info {
 	unsigned long long last_queued;
 };
 
+/* owner: with CONFIG_MEMCG. */
+struct mm_struct {
+	struct task_struct *owner;
+};
+
 struct task_struct {
 	int pid;
 	int prio; /* effective; below 100: real-time, deadline or stop */

@@ -14,8 +14,11 @@
 enum scratch_slot {
 	SCRATCH_CPU = 0,
 	SCRATCH_SCHED = 1,
-	SCRATCH_SLOTS = 2,
+	SCRATCH_HEAP = 2, /* and the next: probes of user code can be preempted */
+	SCRATCH_SLOTS = 4,
 };
+
+#define SCRATCH_HEAP_SLOTS (SCRATCH_SLOTS - SCRATCH_HEAP)
 
 #define UNWIND_WINDOW_WORDS       128
 #define UNWIND_WINDOW_BELOW_BYTES 128
@@ -34,6 +37,7 @@ struct unwind_context {
 struct scratch {
 	u32 busy;
 	u32 padding;
+	u64 seq; /* heap: stacks taken here */
 	struct unwind_context walk;
 	struct stack_event event;
 };
@@ -165,6 +169,12 @@ extern __u64 follow_failed;                  /* children that did not fit filter
 static __always_inline void counters__add(struct event_counters *c, enum event_counter which)
 {
 	c->value[which]++;
+}
+
+/* For programs that can be preempted by others that count the same. */
+static __always_inline void counters__add_shared(struct event_counters *c, enum event_counter which)
+{
+	__sync_fetch_and_add(&c->value[which], 1);
 }
 
 #endif

@@ -226,7 +226,10 @@ static __always_inline long stack__submit(void *ctx, struct scratch *s, u32 slot
 		}
 	}
 	err = is_cold ? submit_cold(ctx, s, slot, cold_kind, in_user_mode) : submit_walked(s);
-	counters__add(counters, err ? COUNTER_DROPPED_RING_FULL : COUNTER_SUBMITTED);
+	if (err)
+		counters__add_shared(counters, COUNTER_DROPPED_RING_FULL);
+	else
+		counters__add_shared(counters, COUNTER_SUBMITTED);
 	return err;
 }
 

@@ -340,10 +340,12 @@ int collector__drain(struct collector *c, collector_sample_fn fn, void *ctx)
 	return cnt < 0 ? cnt : c->fn_result;
 }
 
-static int sum_counters(struct collector *c, uint32_t kind, struct event_counters *ret)
+int event_counters__sum(const struct cprofd_bpf *skel, enum event_kind kind,
+			struct event_counters *ret)
 {
 	int cpus_cnt = libbpf_num_possible_cpus(), cpu, i, err;
 	_cleanup_free_ struct event_counters *per_cpu = NULL;
+	const uint32_t key = kind;
 
 	*ret = (struct event_counters){ 0 };
 	if (cpus_cnt < 0)
@@ -351,7 +353,7 @@ static int sum_counters(struct collector *c, uint32_t kind, struct event_counter
 	per_cpu = calloc((size_t)cpus_cnt, sizeof(*per_cpu));
 	if (!per_cpu)
 		return -ENOMEM;
-	err = bpf_map__lookup_elem(c->skel->maps.event_counters, &kind, sizeof(kind), per_cpu,
+	err = bpf_map__lookup_elem(skel->maps.event_counters, &key, sizeof(key), per_cpu,
 				   (size_t)cpus_cnt * sizeof(*per_cpu), 0);
 	for (cpu = 0; !err && cpu < cpus_cnt; cpu++)
 		for (i = 0; i < COUNTER_CNT; i++)
@@ -370,10 +372,11 @@ int collector__counters(struct collector *c, const struct probe *probe, struct p
 		.stacks_consumed = a->stacks_consumed,
 		.stacks_bad_records = a->stacks_bad_records,
 	};
-	err = probe->ops->counters ? probe->ops->counters(a->state, &ret->kernel)
-				   : sum_counters(c, probe->ops->counted_kind, &ret->kernel);
+	err = probe->ops->counters
+		      ? probe->ops->counters(a->state, &ret->kernel)
+		      : event_counters__sum(c->skel, probe->ops->counted_kind, &ret->kernel);
 	if (!err && probe->ops->stacks_kind)
-		err = sum_counters(c, probe->ops->stacks_kind, &ret->stacks);
+		err = event_counters__sum(c->skel, probe->ops->stacks_kind, &ret->stacks);
 	return err;
 }
 

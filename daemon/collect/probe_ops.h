@@ -54,10 +54,15 @@ struct probe_ops {
 /* The state of an attached probe of this collector, or NULL. */
 void *collector__probe_state(const struct collector *c, const struct probe *probe);
 
+/* Counters of a kind in map event_counters, of all CPUs. 0 or -errno. */
+int event_counters__sum(const struct cprofd_bpf *skel, enum event_kind kind,
+			struct event_counters *ret);
+
 /* Fills *ret (but for .probe) from a record of a stack, walked or cold. 0 or -EBADMSG. */
 int stack_record__decode(const void *record, size_t size, bool is_cold, struct sample *ret);
 
 extern const struct probe probe_cpu;
 extern const struct probe probe_sched;
+extern const struct probe probe_heap;
 
 #endif

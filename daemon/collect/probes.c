@@ -11,6 +11,7 @@
 const struct probe *const probes[] = {
 	&probe_cpu,
 	&probe_sched,
+	&probe_heap,
 };
 
 const size_t probes_cnt = ARRAY_SIZE(probes);

@@ -207,7 +207,7 @@ $(O)/tests/bench/%: $(O)/tests/bench/%.o $(O)/libcprofd.a $(O)/libcprof.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(cprof_ldflags) $(LDFLAGS) -o $@ $^ $(daemon_libs)
 
-# What scheduler latency is compared with.
+# What scheduler latency and heap profiles are compared with.
 $(O)/tests/bench/%.bpf.o: tests/bench/%.bpf.c
 	$(call say,BPF,$@)
 	$(Q)mkdir -p $(@D)
@@ -218,6 +218,7 @@ $(O)/tests/bench/%.skel.h: $(O)/tests/bench/%.bpf.o
 	$(Q)$(BPFTOOL) gen skeleton $< name $* > $@
 
 $(O)/tests/bench/sched_probe.o: $(O)/tests/bench/sched_probe.skel.h
+$(O)/tests/bench/heap_recipe.o: $(O)/tests/bench/heap_recipe.skel.h
 
 bench-rows: $(O)/tests/bench/unwind_rows ## measure unwind rows of every ELF file of the distribution
 	$(Q)$< $(wildcard /usr/lib/*/libLLVM-*.so.1)
@@ -243,7 +244,7 @@ fuzz: $(addprefix $(O)/fuzz/,$(fuzz_targets)) ## fuzz each parser for FUZZ_SECON
 		-print_final_stats=1 -artifact_prefix=$(O)/fuzz/$$t. $(FUZZ_ARGS) \
 		$(O)/fuzz/corpus/$$t tests/fuzz/seeds/$$t; done
 
-bench: all workloads $(addprefix $(O)/tests/bench/,unwind_rows sched_probe) ## measure speed and memory against perf, print a table (root)
+bench: all workloads $(addprefix $(O)/tests/bench/,unwind_rows sched_probe heap_recipe) ## measure speed and memory against perf, print a table (root)
 	$(Q)CPROFD_BUILD=$(abspath $(O)) $(PYTHON) tests/bench/bench.py $(BENCH_ARGS)
 
 # Preloaded into cprofd by scripts/kernels.sh, in its guests.

@@ -17,6 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from bench_heap import bench_heap
 from bench_sched import bench_sched
 from kernel_maps import TableWatch, code_address, maps_of, never_seen
 from measure import (
@@ -278,6 +279,7 @@ SECTIONS = {
     "memory": bench_memory,
     "rate": bench_highest_rate,
     "sched": bench_sched,
+    "heap": bench_heap,
 }
 
 

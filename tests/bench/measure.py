@@ -63,6 +63,12 @@ def bpf_stats(switch="1"):
         BPF_STATS.write_text(before, encoding="ascii")
 
 
+def run_text(*argv):
+    """Its output; what fails is an error."""
+    return subprocess.run([str(a) for a in argv], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          text=True, check=True).stdout
+
+
 def wait_for(popen):
     """Waits like popen.wait(), returns user + system seconds of the process and its children."""
     _, status, usage = os.wait4(popen.pid, 0)

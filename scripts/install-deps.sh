@@ -19,9 +19,12 @@ readonly BUILD_PACKAGES=(
 readonly TEST_PACKAGES=(
 	git g++ binutils libcmocka-dev libdw-dev libclang-rt-dev python3 python3-pytest golang-go cppcheck clang-format
 	shellcheck mandoc libcap2-bin linux-perf prometheus
+	libjemalloc2 libtcmalloc-minimal4 libmimalloc2.0 redis-server redis-tools
 )
 readonly KERNELS_PACKAGES=(qemu-system-x86 busybox-static cpio python3)
-readonly BENCH_PACKAGES=(linux-perf)
+readonly BENCH_PACKAGES=(
+	linux-perf libgoogle-perftools4 libjemalloc2 heaptrack redis-server redis-tools
+)
 
 # What may also come from elsewhere than Debian is asked for by command: command → package.
 readonly TEST_COMMANDS=(
@@ -59,12 +62,12 @@ want_commands()
 	done
 }
 
-# A web server that is only wanted as something to profile must not start on port 80, nor a database
-# of metrics of which only the checker of its format is wanted.
+# Servers that are only wanted as something to profile must not start, nor a database of metrics of
+# which only the checker of its format is wanted.
 policy=/usr/sbin/policy-rc.d
 forbid_services()
 {
-	if [[ " ${missing[*]} " =~ \ (nginx-light|prometheus)\  ]] && [ ! -e "$policy" ]; then
+	if [[ " ${missing[*]} " =~ \ (nginx-light|prometheus|redis-server)\  ]] && [ ! -e "$policy" ]; then
 		trap 'rm -f "$policy"' EXIT
 		printf '#!/bin/sh\nexit 101\n' > "$policy"
 		chmod 755 "$policy"

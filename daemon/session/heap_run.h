@@ -42,7 +42,8 @@ int heap_run__alloc(struct heap_run *r, const struct sample *s);
  */
 int heap_run__look(struct heap_run *r, struct collector *c, int point);
 
-/* Memory of a process that ended or called exec at time_ns is not live any more. 0 or -errno. */
+/* Memory of a process that ended or called exec at time_ns is not live any more. 0 or -errno. Not
+ * to be called for the last process of the TARGET: what it had when it ended is the profile. */
 int heap_run__forget_process(struct heap_run *r, struct collector *c, pid_t pid, uint64_t time_ns);
 
 /* Frees are not followed any more from here on (mono time): what is known to be live is dropped. */

@@ -17,9 +17,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "base/clock.h"
 
 #define PASSWD_MAX_BYTES (1024 * 1024)
 #define GROUPS_MAX       65536 /* NGROUPS_MAX */
@@ -31,6 +33,7 @@ struct command {
 	bool is_held;        /* has not been let go */
 	bool is_reaped;
 	int status; /* as a shell reports it, once reaped */
+	uint64_t cpu_ns;
 };
 
 /* Who COMMAND becomes; looked up before the fork, because NSS may open files and sockets. */
@@ -244,22 +247,29 @@ int command__pidfd(const struct command *c)
 	return c->pidfd;
 }
 
+static uint64_t timeval_ns(const struct timeval *tv)
+{
+	return (uint64_t)tv->tv_sec * NSEC_PER_SEC + (uint64_t)tv->tv_usec * 1000;
+}
+
 /* The child is reaped with its status kept, or still runs (-EAGAIN, only with WNOHANG). */
 static int reap(struct command *c, int flags)
 {
+	struct rusage usage;
 	int status;
 	pid_t pid;
 
 	if (c->is_reaped)
 		return 0;
 	do {
-		pid = waitpid(c->pid, &status, flags);
+		pid = wait4(c->pid, &status, flags, &usage);
 	} while (pid < 0 && errno == EINTR);
 	if (pid < 0)
 		return -errno;
 	if (!pid)
 		return -EAGAIN;
 	c->is_reaped = true;
+	c->cpu_ns = timeval_ns(&usage.ru_utime) + timeval_ns(&usage.ru_stime);
 	c->status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 	return 0;
 }
@@ -333,6 +343,11 @@ bool command__has_exited(struct command *c, int *ret_status)
 		return false;
 	*ret_status = c->status;
 	return true;
+}
+
+uint64_t command__cpu_ns(const struct command *c)
+{
+	return c->cpu_ns;
 }
 
 void command__free(struct command *c)

@@ -7,6 +7,7 @@
 #define SESSION_COMMAND_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 #include "base/cleanup.h"
 
@@ -37,6 +38,9 @@ int command__exec(struct command *c);
 int command__wait(struct command *c, int *ret_status);
 /* The same without blocking: false while it runs. */
 bool command__has_exited(struct command *c, int *ret_status);
+
+/* CPU time that it and the descendants it waited for have used; 0 until it has exited. */
+uint64_t command__cpu_ns(const struct command *c);
 
 /* Kills a child that still waits for its exec and reaps it; a running COMMAND is left alone. */
 void command__free(struct command *c);

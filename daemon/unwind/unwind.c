@@ -13,7 +13,8 @@
 #include "unwind/tables.h"
 
 #define MEMORY_RETRY_EPOCHS 60
-#define TABLES_AHEAD_MAX    8 /* by one walk */
+#define TABLES_AHEAD_MAX    8   /* by one walk */
+#define TABLES_PREPARE_MAX  128 /* of one process */
 
 struct unwind {
 	struct tables tables;
@@ -106,12 +107,12 @@ static bool find_code(uint64_t address, struct walk_code *ret, void *ctx)
 
 /* A copy of the stack that does not reach its end never shows who lies further out, and no sample
  * would be walked in the kernel: of those modules the tables are made unseen. */
-static void make_tables_ahead(struct unwind *u, struct process *p)
+static void make_tables_ahead(struct unwind *u, struct process *p, size_t max)
 {
 	const struct mapping *mappings;
 	size_t cnt = process__mappings(u->processes, p, &mappings), made = 0;
 
-	for (size_t i = 0; i < cnt && made < TABLES_AHEAD_MAX; i++) {
+	for (size_t i = 0; i < cnt && made < max; i++) {
 		const struct mapping *m = &mappings[i];
 
 		if (module_rules__state(u->rules, m->module) != UNWIND_MODULE_NEW ||
@@ -139,10 +140,15 @@ size_t unwind__walk(struct unwind *u, struct process *p, const struct unwind_inp
 	}
 	cnt = native_walk(&u->tables, in, find_code, &w, frames, frames_max, ret_outcome, ret_stop);
 	if (!p->exited && *ret_outcome == UNWIND_UNREADABLE)
-		make_tables_ahead(u, p);
+		make_tables_ahead(u, p, TABLES_AHEAD_MAX);
 	if (!p->exited)
 		slots__give(u->slots, p, in->start_ns, in->exec_id);
 	return cnt;
+}
+
+void unwind__prepare(struct unwind *u, struct process *p)
+{
+	make_tables_ahead(u, p, TABLES_PREPARE_MAX);
 }
 
 void unwind__process_changed(struct unwind *u, pid_t pid)

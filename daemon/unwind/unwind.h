@@ -56,6 +56,12 @@ size_t unwind__walk(struct unwind *u, struct process *p, const struct unwind_inp
 		    uint64_t *frames, size_t frames_max, enum unwind_outcome *ret_outcome,
 		    const struct module **ret_stop);
 
+/*
+ * Makes the tables of what the process maps before the first walk comes by: its samples need not
+ * wait for them any more, only the first one comes with a copy of its stack.
+ */
+void unwind__prepare(struct unwind *u, struct process *p);
+
 /* The mappings of a process changed (exec, mmap, exit): its slot is written anew or given back.
  * Cheap for a process without a slot. */
 void unwind__process_changed(struct unwind *u, pid_t pid);

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Where one process is probed: in the files it maps that have an allocator, or, where it maps one
+ * that emits otel_memory, there and nowhere else; and why not, where it is not.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include "base/log.h"
+#include "session/heap_environment.h"
+#include "session/heap_facts.h"
+#include "session/heap_targets_state.h"
+
+/*
+ * What the process selects itself is taken from it, unless uprobes are asked for. Where uprobes of
+ * the whole host are in the allocator that our own library hands on to, it would count twice.
+ */
+static bool uses_usdt(const struct heap_targets *t, const struct heap_probed_file *file)
+{
+	const struct options *opts = t->s->opts;
+
+	if (!file->is_usdt || opts->heap_source == HEAP_CHOICE_UPROBE)
+		return false;
+	return opts->heap_source == HEAP_CHOICE_PRELOAD || !file->is_preload ||
+	       !heap_probes__is_shared(t->links);
+}
+
+/* What can be told of the process itself; once per image. */
+static void check(struct heap_targets *t, struct heap_target *target)
+{
+	struct heap_facts facts;
+
+	if (target->is_checked || heap_facts__read(target->pid, &facts))
+		return;
+	target->is_checked = true;
+	if (facts.seccomp && !t->returns_are_safe)
+		target->refusal = "it is under seccomp, which on this kernel ends a process that "
+				  "returns through a probe; Linux 6.14 does not";
+	if (facts.tracer)
+		log_debug("heap: pid %d is traced by pid %d: where the tracer has a breakpoint of "
+			  "its own on a probed instruction, it is lost when the probes go",
+			  target->pid, facts.tracer);
+}
+
+static int add_link(struct heap_targets *t, struct heap_target *target,
+		    const struct heap_probed_file *file, pid_t pid, unsigned int source)
+{
+	int err = heap_probes__add(t->links, file, pid);
+
+	if (err == -ENOMEM)
+		return err;
+	if (err) {
+		target->attach_err = err;
+		snprintf(target->attach_file, sizeof(target->attach_file), "%s", file->name);
+		if (err != -ESRCH && err != -ESHUTDOWN)
+			log_debug("heap: pid %d, '%s': %s", target->pid, file->name,
+				  strerror(-err));
+		return 0;
+	}
+	t->sources |= source;
+	t->probed_cnt += !target->is_probed;
+	target->is_probed = true;
+	return 0;
+}
+
+static int probe_file(struct heap_targets *t, struct heap_target *target,
+		      const struct heap_probed_file *file)
+{
+	if (!file)
+		return 0;
+	if (file->refusal == HEAP_REFUSAL_32BIT)
+		target->refusal = "it is a 32-bit program";
+	if (!file->file.sites_cnt)
+		return 0;
+	if (uses_usdt(t, file)) {
+		if (!target->has_usdt)
+			heap_probes__drop(t->links, target->pid);
+		target->has_usdt = true;
+		return add_link(t, target, file, 0, HEAP_SOURCE_PRELOAD);
+	}
+	if (file->is_usdt || target->has_usdt || t->s->opts->heap_source == HEAP_CHOICE_PRELOAD)
+		return 0;
+	check(t, target);
+	if (target->refusal)
+		return 0;
+	return add_link(t, target, file, target->pid, HEAP_SOURCE_UPROBE);
+}
+
+static int file_of(struct heap_targets *t, struct process *p, const struct mapping *m,
+		   struct heap_probed_file **ret)
+{
+	int err = heap_files__of_mapping(t->files, p, m, ret);
+
+	if (err && err != -ENOMEM) {
+		log_debug("heap: '%s': %s, ignoring", m->module->path, strerror(-err));
+		return 0;
+	}
+	return err;
+}
+
+/* Go's own code has no malloc, and what it calls in C is a small part of what it allocates. */
+static void check_executable(struct heap_targets *t, struct heap_target *target, struct process *p,
+			     const struct mapping *m, const struct heap_probed_file *file)
+{
+	if (file && file->is_go && m->module == process__executable(t->s->processes, p))
+		target->refusal = "it is a Go program, whose stacks move: a return probe would "
+				  "corrupt them; Go's own heap profile is at /debug/pprof/heap";
+}
+
+int heap_choice__mapping(struct heap_targets *t, struct heap_target *target, struct process *p,
+			 const struct mapping *m)
+{
+	struct heap_probed_file *file;
+	int err = file_of(t, p, m, &file);
+
+	if (err)
+		return err;
+	check_executable(t, target, p, m, file);
+	return probe_file(t, target, file);
+}
+
+int heap_choice__process(struct heap_targets *t, struct heap_target *target, struct process *p)
+{
+	const struct mapping *mappings;
+	size_t cnt = process__mappings(t->s->processes, p, &mappings), i;
+	struct heap_probed_file *file;
+	int err;
+
+	/* Whether it selects itself must be known before anything else is probed. */
+	for (i = 0; i < cnt; i++) {
+		err = file_of(t, p, &mappings[i], &file);
+		if (err)
+			return err;
+		target->has_usdt |= file && uses_usdt(t, file);
+		check_executable(t, target, p, &mappings[i], file);
+	}
+	for (i = 0; i < cnt; i++) {
+		err = file_of(t, p, &mappings[i], &file);
+		if (!err)
+			err = probe_file(t, target, file);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static int probe_open(struct heap_targets *t, struct heap_target *target, int fd, const char *path)
+{
+	struct heap_probed_file *file = NULL;
+	int err = fd < 0 ? 0 : heap_files__of_fd(t->files, fd, path, &file);
+
+	if (err && err != -ENOMEM) {
+		log_debug("heap: '%s': %s, ignoring", path, strerror(-err));
+		err = 0;
+	}
+	if (file && file->is_static && !file->file.sites_cnt && !file->is_go)
+		log_warn("heap: '%s' is statically linked%s: its own allocations cannot be probed",
+			 path, file->is_stripped ? " and stripped" : " without a known allocator");
+	return err ?: probe_file(t, target, file);
+}
+
+int heap_choice__command(struct heap_targets *t, struct heap_target *target, struct process *p)
+{
+	const struct options *opts = t->s->opts;
+	_cleanup_free_ char *library = NULL;
+	_cleanup_close_ int fd = -1;
+	const char *reason;
+	int err;
+
+	err = heap_environment__decide(opts, t->s->worker, &library, &reason);
+	if (!err && library) {
+		fd = open(library, O_RDONLY | O_CLOEXEC);
+		err = probe_open(t, target, fd, library);
+	} else if (!err) {
+		fd = heap_environment__program(opts->command[0], HEAP_INTERPRETERS_MAX);
+		err = probe_open(t, target, fd, opts->command[0]);
+		/* It is a copy of us still: the libc we have is the one it will most likely map. */
+		if (!err && p)
+			err = heap_choice__process(t, target, p);
+	}
+	t->probed_cnt = 0;
+	heap_choice__forget_image(target);
+	return err == -ENOMEM ? err : 0;
+}
+
+void heap_choice__forget_image(struct heap_target *target)
+{
+	target->has_usdt = target->is_probed = target->is_checked = target->has_said = false;
+	target->refusal = NULL;
+	target->attach_err = 0;
+}
+
+void heap_choice__reason(struct heap_targets *t, const struct heap_target *target,
+			 struct process *p, char *ret, size_t size)
+{
+	const struct module *executable = p ? process__executable(t->s->processes, p) : NULL;
+	struct heap_probed_file *file = NULL;
+	const struct mapping *mappings;
+	size_t cnt = p ? process__mappings(t->s->processes, p, &mappings) : 0, i;
+
+	for (i = 0; i < cnt && !file; i++)
+		if (mappings[i].module == executable)
+			file_of(t, p, &mappings[i], &file);
+	if (target->refusal)
+		snprintf(ret, size, "%s", target->refusal);
+	else if (target->attach_err)
+		snprintf(ret, size, "'%s': %s", target->attach_file, strerror(-target->attach_err));
+	else if (procfs__is_kernel_thread(target->pid))
+		snprintf(ret, size, "it is a kernel thread");
+	else if (!cnt)
+		snprintf(ret, size, "it ended too soon, or what it maps cannot be read");
+	else if (t->s->opts->heap_source == HEAP_CHOICE_PRELOAD)
+		snprintf(ret, size,
+			 "it does not have " HEAP_LIBRARY
+			 ": start it with LD_PRELOAD, or use --heap-source uprobe");
+	else if (file && file->is_static && file->is_stripped)
+		snprintf(ret, size,
+			 "'%s' is statically linked and stripped: nothing tells where it allocates",
+			 file->name);
+	else
+		snprintf(ret, size, "no file it maps has an allocator that is known%s%s%s",
+			 file ? ", '" : "", file ? file->name : "",
+			 file ? "' does not either" : "");
+}

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What is looked at while the window lasts: what the probes cost and what the budget makes of it,
+ * the size of the processes, and the live set at the moments that growth is told by.
+ */
+#include <errno.h>
+#include <string.h>
+#include "base/clock.h"
+#include "base/log.h"
+#include "profile/heap_report.h"
+#include "session/heap_facts.h"
+#include "session/heap_targets_state.h"
+
+#define MEASURE_NS     NSEC_PER_SEC
+#define LOOK_NS        (5 * NSEC_PER_SEC) /* for stacks that nobody refers to any more */
+#define FIRST_POINT_NS (5 * NSEC_PER_SEC) /* of a window without a planned end */
+#define CPU_READS_MAX  64                 /* processes in one measure; the others' turn comes */
+
+/* Children that a process has waited for are of the TARGET where all its descendants are. */
+static bool counts_children(const struct heap_targets *t)
+{
+	switch (t->s->opts->target) {
+	case TARGET_COMMAND:
+	case TARGET_CGROUP:
+	case TARGET_HOST:
+		return true;
+	case TARGET_PIDS:
+	case TARGET_COMM:
+		break;
+	}
+	return false;
+}
+
+static void read_cpu(struct heap_targets *t, struct heap_target *target)
+{
+	uint64_t ns;
+
+	if (heap_cost__read_cpu(target->pid, counts_children(t), &ns))
+		return;
+	if (ns > target->cpu_start_ns && ns - target->cpu_start_ns > target->cpu_ns)
+		target->cpu_ns = ns - target->cpu_start_ns;
+}
+
+static int note_rss(struct heap_targets *t, const struct heap_target *target)
+{
+	uint64_t rss_bytes = heap_facts__rss(target->pid);
+
+	if (!rss_bytes)
+		return 0;
+	return heap_run__note_process(t->run->heap, target->pid, target->comm, rss_bytes);
+}
+
+int heap_tick__enter(struct heap_targets *t, struct heap_target *target, bool is_new)
+{
+	/* What a new process has used is all ours. */
+	if (!is_new)
+		heap_cost__read_cpu(target->pid, counts_children(t), &target->cpu_start_ns);
+	return target->pid == t->command_pid ? 0 : note_rss(t, target);
+}
+
+void heap_tick__leave(struct heap_targets *t, struct heap_target *target)
+{
+	/* What it used is in the account of whoever waits for it. */
+	if (counts_children(t) && heap_targets__find(t, target->ppid))
+		return;
+	t->cpu_gone_ns += target->cpu_ns;
+}
+
+static void read_hits(struct heap_targets *t, struct heap_hits *ret)
+{
+	struct probe_counters counters;
+	struct event_counters frees;
+	const __u64 *v = counters.kernel.value;
+
+	*ret = t->hits;
+	if (!collector__counters(t->s->collector, t->run->probe, &counters)) {
+		ret->allocs = v[COUNTER_FIRED];
+		ret->selected =
+			v[COUNTER_SUBMITTED] + v[COUNTER_FAILED] + v[COUNTER_DROPPED_NO_RETURN];
+	}
+	if (!collector__heap_frees(t->s->collector, &frees))
+		ret->frees = frees.value[COUNTER_FIRED];
+}
+
+/* All of a few processes; of many as many as a second has time for, in turns. */
+static void read_cpus(struct heap_targets *t)
+{
+	struct heap_target *target = heap_targets__find(t, t->cpu_cursor);
+	size_t cnt = HASH_COUNT(t->processes), i;
+
+	for (i = 0; i < cnt && i < CPU_READS_MAX; i++) {
+		target = target && target->hh.next ? target->hh.next : t->processes;
+		read_cpu(t, target);
+		t->cpu_cursor = target->pid;
+	}
+}
+
+static uint64_t cpu_of_all(const struct heap_targets *t)
+{
+	const struct heap_target *target;
+	uint64_t ns = t->cpu_gone_ns, command_ns;
+
+	for (target = t->processes; target; target = target->hh.next)
+		ns += target->cpu_ns;
+	/* At its end the kernel has it to the nanosecond, with all who went before. */
+	command_ns = t->s->command ? command__cpu_ns(t->s->command) : 0;
+	return command_ns > ns ? command_ns : ns;
+}
+
+static void measure_hits(struct heap_targets *t)
+{
+	struct heap_site_counts sites;
+	struct heap_hits hits;
+
+	read_hits(t, &hits);
+	heap_probes__site_counts(t->links, &sites);
+	heap_cost__add(&t->totals, &t->hits, &hits, &t->costs, &sites);
+	t->hits = hits;
+}
+
+static void measure_time(struct heap_targets *t, uint64_t now_ns)
+{
+	uint64_t cpu_ns;
+
+	read_cpus(t);
+	cpu_ns = cpu_of_all(t);
+	if (cpu_ns > t->totals.cpu_ns)
+		t->totals.cpu_ns = cpu_ns;
+	if (t->is_on)
+		t->totals.on_ns += now_ns - t->on_since_ns;
+	t->on_since_ns = now_ns;
+	t->totals.total_ns = now_ns - t->start_ns;
+}
+
+static void end_live(struct heap_targets *t, double percent)
+{
+	collector__heap_end_live(t->s->collector);
+	heap_run__end_live(t->run->heap, clock__mono_ns());
+	log_warn("heap: probes took %.1f %% of the target's CPU time, over the budget of %g %%: "
+		 "frees are not followed any more, only what is allocated is counted",
+		 percent, t->s->opts->heap_budget_percent);
+}
+
+static void switch_probes(struct heap_targets *t, bool is_on, uint64_t now_ns)
+{
+	int err;
+
+	if (is_on)
+		collector__heap_set_q(t->s->collector, heap_budget__q(&t->budget));
+	if (is_on == t->is_on)
+		return;
+	err = is_on ? heap_probes__resume(t->links) : heap_probes__pause(t->links);
+	if (err)
+		log_debug("heap: probes %s: %s", is_on ? "on" : "off", strerror(-err));
+	if (t->is_on)
+		t->totals.on_ns += now_ns - t->on_since_ns;
+	t->on_since_ns = now_ns;
+	t->is_on = is_on;
+}
+
+static void keep_budget(struct heap_targets *t, uint64_t now_ns)
+{
+	bool had_slices = t->budget.has_slices;
+	double percent = 0;
+
+	if (heap_budget__measure(&t->budget, &t->totals, now_ns, &percent) == HEAP_BUDGET_END_LIVE)
+		end_live(t, percent);
+	if (t->budget.has_slices && !had_slices)
+		log_warn("heap: probes took %.1f %% of the target's CPU time, over the budget of "
+			 "%g %%: they are on in a random part of the time, which weights are "
+			 "corrected for",
+			 percent, t->s->opts->heap_budget_percent);
+}
+
+static int note_all_rss(struct heap_targets *t)
+{
+	struct heap_target *target, *next;
+	int err = 0;
+
+	HASH_ITER (hh, t->processes, target, next)
+		err = err ?: note_rss(t, target);
+	return err;
+}
+
+/* The window's planned length; 0: it has none. */
+static uint64_t planned_ns(const struct heap_targets *t)
+{
+	size_t i;
+
+	for (i = 0; i < t->s->opts->kinds_cnt; i++)
+		if (t->s->opts->kinds[i].probe == t->run->probe)
+			return t->s->opts->kinds[i].duration_ns;
+	return 0;
+}
+
+/* Evenly over the window; without an end the last but one moves on whenever the time has doubled.
+ * The last is the window's end, and not ours. */
+static void plan_point(struct heap_targets *t)
+{
+	uint64_t planned = planned_ns(t);
+
+	if (planned && t->next_point >= HEAP_POINTS - 1)
+		t->next_point_ns = UINT64_MAX;
+	else if (planned)
+		t->next_point_ns =
+			t->start_ns + planned / HEAP_POINTS * (uint64_t)(t->next_point + 1);
+	else
+		t->next_point_ns = t->start_ns + (FIRST_POINT_NS << t->next_point);
+}
+
+static void look(struct heap_targets *t, uint64_t now_ns)
+{
+	int point = -1, err;
+
+	if (now_ns >= t->next_point_ns) {
+		point = t->next_point < HEAP_POINTS - 1 ? t->next_point : HEAP_POINTS - 2;
+		t->next_point++;
+		plan_point(t);
+		note_all_rss(t);
+	} else if (now_ns < t->next_look_ns) {
+		return;
+	}
+	t->next_look_ns = now_ns + LOOK_NS;
+	err = heap_run__look(t->run->heap, t->s->collector, point);
+	if (err)
+		log_debug("heap: the live set: %s", strerror(-err));
+}
+
+void heap_tick__start(struct heap_targets *t)
+{
+	collector__heap_costs(t->s->collector, &t->costs);
+	t->start_ns = t->on_since_ns = clock__mono_ns();
+	t->next_measure_ns = t->start_ns + MEASURE_NS;
+	t->next_look_ns = t->start_ns + LOOK_NS;
+	t->is_on = true;
+	plan_point(t);
+}
+
+void heap_targets__tick(struct heap_targets *t, uint64_t now_ns)
+{
+	enum heap_budget_action action;
+
+	if (t->is_detached)
+		return;
+	if (now_ns >= t->next_measure_ns) {
+		t->next_measure_ns = now_ns + MEASURE_NS;
+		measure_hits(t);
+		measure_time(t, now_ns);
+		keep_budget(t, now_ns);
+	}
+	action = heap_budget__slice(&t->budget, now_ns);
+	if (action == HEAP_BUDGET_ON || action == HEAP_BUDGET_OFF)
+		switch_probes(t, action == HEAP_BUDGET_ON, now_ns);
+	look(t, now_ns);
+}
+
+uint64_t heap_targets__due_ns(const struct heap_targets *t)
+{
+	uint64_t due_ns = heap_budget__due_ns(&t->budget);
+
+	if (t->is_detached)
+		return UINT64_MAX;
+	if (t->next_measure_ns < due_ns)
+		due_ns = t->next_measure_ns;
+	return t->next_point_ns < due_ns ? t->next_point_ns : due_ns;
+}
+
+void heap_tick__finish(struct heap_targets *t)
+{
+	measure_time(t, clock__mono_ns());
+	note_all_rss(t);
+	heap_probes__detach(t->links);
+	measure_hits(t);
+}

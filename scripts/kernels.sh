@@ -19,7 +19,7 @@ readonly WORK=$BUILD/kernels
 readonly KEEP_DAYS=7 # then the archive is asked for a newer one
 readonly BOOT_TIMEOUT_S=180
 readonly META_PACKAGE=linux-image-cloud-amd64
-readonly WORKLOADS=(nofp_deep family syscalls sched_load)
+readonly WORKLOADS=(nofp_deep family syscalls sched_load heap_truth heap_truth_static heap_life)
 readonly KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
 
 # Series → where to look for it, best first: archive:suite.
@@ -176,6 +176,7 @@ make_initramfs()
 	rm -f "$root/bin/setpriv"
 	copy_program "$root" "$(command -v setpriv)" /bin/setpriv
 	copy_program "$root" "$BUILD/cprofd" /bin/cprofd
+	copy_program "$root" "$BUILD/libcprof-heap.so" /bin/libcprof-heap.so
 	copy_program "$root" "$BUILD/tests/kernels/insn_count.so" /lib/insn_count.so
 	for name in "${WORKLOADS[@]}"; do
 		copy_program "$root" "$BUILD/tests/workloads/$name" "/workloads/$name"

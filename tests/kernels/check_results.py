@@ -12,6 +12,7 @@ from pathlib import Path
 HZ = 99
 PROFILES = ("pid", "command", "host", "comm", "cgroup", "service")
 SCHED_RUNS = ("sched", "sched_moved")
+HEAP_RUNS = ("heap_live", "heap_alloc", "heap_static", "heap_children", "heap_preload")
 KERNEL_SUFFIX = "_[k]"
 # An emulator on a busy host gets no time for some ticks; fewer than these would prove nothing.
 SHARE_OF_TICKS = 1 / 3
@@ -204,6 +205,43 @@ def check_disturbed(judge, results, name):
     judge.expect(told.status == 0, told, "the CPU was not unplugged")
 
 
+def truth_of_heap(said):
+    """Function → what a program says that it allocated and has kept, in the report's columns."""
+    line = next(s for s in said.splitlines() if s.startswith("truth "))
+    out = {}
+    for name, sizes in json.loads(line.removeprefix("truth "))["functions"].items():
+        rows = [(n, n * max(int(k), 1), kept, kept * max(int(k), 1))
+                for k, (n, kept) in sizes.items()]
+        out[name] = tuple(sum(column) for column in zip(*rows))
+    return out
+
+
+def check_heap(judge, results, name):
+    """To the object and byte, as the program counts; returns how many were counted."""
+    run = Run(results, name)
+    if not judge.expect(run.status == 0, run, f"exit status {run.status}"):
+        return 0
+    judge.expect((results / f"{name}.load").read_text() == "0\n", run, "the program failed")
+    counters = dict(run.counters())
+    before = ("filtered", "nested", "unsampled", "failed", "submitted", "dropped.ring_full",
+              "dropped.scratch_busy", "dropped.no_return")
+    judge.expect(counters["fired"] == sum(counters[n] for n in before), run, f"{counters}")
+    judge.expect(counters["submitted"] == counters["aggregated"], run, f"{counters}")
+    dropped = {n: v for n, v in counters.items() if "dropped" in n and v}
+    judge.expect(not dropped, run, f"samples were lost: {dropped}")
+    report = json.loads((results / f"{name}.json").read_text())
+    columns = ["alloc_objects", "alloc_space", "inuse_objects", "inuse_space"]
+    if report["mode"] == "alloc":
+        columns = columns[:2]
+    ours = {s["function"]: tuple(s[c] for c in columns) for s in report["sites"]}
+    truth = truth_of_heap((results / f"{name}.said").read_text())
+    # libc's own strdup() is the one that allocates.
+    off = {n: (ours.get(n), t[:len(columns)]) for n, t in truth.items()
+           if n != "alloc_strdup" and ours.get(n) != t[:len(columns)] and any(t)}
+    judge.expect(not off, run, f"(found, true) {columns}: {off}")
+    return sum(t[0] for t in truth.values())
+
+
 def check_kernel_log(results):
     """The faults the kernel found in itself; that it got no time is the emulator's doing."""
     log = (results / "dmesg.out").read_text(errors="replace")
@@ -249,6 +287,7 @@ def main(series, results, budget_file):
     runs = check_runs(judge, results)
     waited_ns = sum(check_sched(judge, results, name) for name in SCHED_RUNS)
     check_disturbed(judge, results, "sched_moved")
+    allocations = sum(check_heap(judge, results, name) for name in HEAP_RUNS)
     insns = read_insns(results)
     faults = (judge.faults + check_insns(insns, read_budgets(Path(budget_file), series))
               + check_kernel_log(results))
@@ -256,7 +295,8 @@ def main(series, results, budget_file):
     samples = sum(run.samples() for run in runs)
     complete = sum(run.samples(is_complete) for run in runs)
     print(f"kernel {release}: {'FAILED' if faults else 'ok'}, {samples} samples "
-          f"({complete} complete), {waited_ns / 1e9:.1f} s of waits, {sum(insns.values())} insns: "
+          f"({complete} complete), {waited_ns / 1e9:.1f} s of waits, {allocations} allocations, "
+          f"{sum(insns.values())} insns: "
           + ", ".join(f"{program} {count}" for program, count in sorted(insns.items())))
     for fault in faults:
         print(f"  {fault}")

@@ -104,6 +104,56 @@ sched()
 	wait "$load"
 }
 
+# heap NAME OPTION PROGRAM ARGUMENT…: every allocation of a program that runs already, by its pid.
+heap()
+{
+	local name=$1 option=$2 program=/workloads/$3 load profiler status=0
+	shift 3
+	echo "== $(cut -d ' ' -f 1 /proc/uptime) $name: $program $*"
+	rm -f line
+	mkfifo line
+	HEAP_TRUTH_WAIT=1 "$program" "$@" < line > "$name.said" &
+	load=$!
+	exec 3> line
+	echo go >&3
+	wait_for "$name.said" '^ready' "$load"
+	LD_PRELOAD=/lib/insn_count.so cprofd -p "$load" --heap 0 --heap-interval 1 "$option" -v \
+		-o "$name.json" -o "$name.pb.gz" > "$name.out" 2> "$name.err" 3>&- &
+	profiler=$!
+	wait_for "$name.said" '^done' "$profiler"
+	kill -TERM "$profiler"
+	wait "$profiler" || status=$?
+	echo "$status" > "$name.status"
+	exec 3>&-
+	status=0
+	wait "$load" || status=$?
+	echo "$status" > "$name.load"
+}
+
+# heap_command NAME SOURCE PROGRAM ARGUMENT…: the same of a command, from its start to its end.
+heap_command()
+{
+	local name=$1 source=$2 program=/workloads/$3 profiler status=0
+	shift 3
+	echo "== $(cut -d ' ' -f 1 /proc/uptime) $name: $program $*"
+	rm -f line
+	mkfifo line
+	LD_PRELOAD=/lib/insn_count.so cprofd --heap 0 --heap-interval 1 --heap-source "$source" -v \
+		-o "$name.json" -o "$name.pb.gz" -- "$program" "$@" \
+		> "$name.said" 2> "$name.err" < line &
+	profiler=$!
+	exec 3> line
+	wait_for "$name.said" '^ready' "$profiler"
+	sleep 1
+	echo go >&3
+	wait_for "$name.said" '^done' "$profiler"
+	exec 3>&-
+	wait "$profiler" || status=$?
+	echo "$status" > "$name.status"
+	cp "$name.said" "$name.out"
+	echo 0 > "$name.load"
+}
+
 # A CPU goes and comes back; what waits there is moved.
 unplug()
 {
@@ -124,6 +174,12 @@ profile command cprofd --cpu 0 -v -o command.folded -- /workloads/family 2
 
 sched sched waker --worst=3
 sched sched_moved migrate --by=cgroup unplug
+
+heap heap_live --heap-mode=live heap_truth 1 1 1
+heap heap_alloc --heap-mode=alloc heap_truth 1 1 1
+heap heap_static --heap-mode=live heap_truth_static 1 1 1
+heap_command heap_children uprobe heap_life fork
+heap_command heap_preload preload heap_truth 1 1 1
 
 start syscalls 600
 echo "$pid" > /sys/fs/cgroup/tested/cgroup.procs

@@ -3,7 +3,8 @@
  * Programs that know to the byte what each of their functions allocates and keeps, and the protocol
  * with the tests: "ready", work after a line on standard input, "truth JSON" and "done"; the end
  * after another line or the end of the input. Functions to be counted have names that begin with
- * alloc_; nothing here allocates. Included once by each program.
+ * alloc_; nothing here allocates. With HEAP_TRUTH_WAIT in the environment work begins a second
+ * after somebody has put a probe into malloc(). Included once by each program.
  */
 #ifndef HEAP_TRUTH_H
 #define HEAP_TRUTH_H
@@ -16,6 +17,7 @@
 
 #define TRUTH_FUNCTIONS_MAX 48
 #define TRUTH_SIZES_MAX     48
+#define TRUTH_CODE_BYTES    64                /* of a function */
 #define NO_SUCH_SIZE        ((size_t)1 << 62) /* no allocator has that much */
 
 struct truth_size {
@@ -134,9 +136,25 @@ static inline int truth_await_line(void)
 	return 1;
 }
 
+/* What the code of malloc() begins with has changed. */
+static inline void truth_await_probe(void)
+{
+	const char *code = (const char *)malloc;
+	char before[TRUTH_CODE_BYTES];
+
+	memcpy(before, code, sizeof(before));
+	while (!memcmp(before, code, sizeof(before))) {
+		usleep(10000);
+		__asm__ volatile("" : : : "memory");
+	}
+	sleep(1);
+}
+
 static inline void truth_await_go(void)
 {
 	say_ready();
+	if (getenv("HEAP_TRUTH_WAIT"))
+		truth_await_probe();
 	truth_await_line();
 }
 

@@ -176,10 +176,8 @@ $(O)/tests/unit/%: $(O)/tests/unit/%.o $(O)/libcprofd.a $(O)/libcprof.a
 	$(Q)$(CC) $(cprof_ldflags) $(LDFLAGS) -o $@ $^ $(daemon_libs) -lcmocka $(test_libs)
 
 # What of the library for other programs is plain computing.
-$(O)/tests/unit/test_heap_preload_%: $(O)/tests/unit/test_heap_preload_%.o \
-		$(addprefix $(O)/daemon/preload/,heap_bootstrap.o heap_live_set.o heap_sampler.o)
-	$(call say,LINK,$@)
-	$(Q)$(CC) $(cprof_ldflags) $(LDFLAGS) -o $@ $^ -lcmocka -lm -pthread
+$(filter $(O)/tests/unit/test_heap_preload_%,$(unit_bins)): $(addprefix $(O)/daemon/preload/, \
+	heap_bootstrap.o heap_live_set.o heap_sampler.o)
 
 # The yardstick of the unwind rows, and of them only.
 $(O)/tests/unit/test_unwind_truth: test_libs := -ldw

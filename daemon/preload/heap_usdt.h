@@ -10,10 +10,6 @@
 
 #include <stdint.h>
 
-#ifndef __x86_64__
-#error "probe sites are written for x86-64"
-#endif
-
 /* 0x0f 0x1f 0x44 0x00 0x00, the nop of five bytes, is the one the kernel has a fast way for. */
 #define HEAP_USDT_NOTE(probe, arguments)                                                           \
 	"990:	.byte 0x0f, 0x1f, 0x44, 0x00, 0x00\n"                                                \

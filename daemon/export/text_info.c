@@ -57,16 +57,19 @@ static void put_broken(const struct profile *p, const struct completeness *c, st
 	}
 }
 
-/* Where rows stand for more than what was sampled (waits), a stack is counted once for each. */
+/* Where rows stand for more than what was sampled (waits, allocations), a stack is counted once for
+ * each. */
 static void put_stacks(const struct profile *p, const struct completeness *c, struct buf *out)
 {
 	int64_t stacks = c->complete + c->cut + c->unknown;
-	const char *counted = p->sample_types_cnt ? profile__str(p, p->sample_types[0].type) : "";
-	bool has_waits = !strcmp(counted, "waits");
+	const char *type = p->sample_types_cnt ? profile__str(p, p->sample_types[0].type) : "";
+	const char *counted = !strcmp(type, "waits")           ? "waits"
+			      : !strcmp(type, "alloc_objects") ? "allocations"
+							       : NULL;
 
 	buf__printf(out, "%-18s%" PRId64 " of %" PRId64 " %s",
-		    has_waits ? "with user stack:" : "user stacks:", stacks, c->samples,
-		    has_waits ? "waits" : "samples");
+		    counted ? "with user stack:" : "user stacks:", stacks, c->samples,
+		    counted ?: "samples");
 	buf__printf(out, " (%" PRId64 " kernel only, %" PRId64 " lost", c->kernel_only, c->lost);
 	if (c->unsampled)
 		buf__printf(out, ", %" PRId64 " without any", c->unsampled);

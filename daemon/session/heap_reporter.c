@@ -28,8 +28,8 @@ enum heap_value {
 
 /*
  * What counts as the inside of an allocator, so that tables name who calls it: its entry points,
- * under the names of glibc, jemalloc, tcmalloc, mimalloc, C++ and Rust, and those of our library.
- * Within what both RE2 and profile/prune.c take.
+ * under the names of glibc, jemalloc, tcmalloc, mimalloc, C++ and Rust; whatever they call goes
+ * with them. Within what both RE2 and profile/prune.c take.
  */
 #define ENTRY_POINTS                                                                               \
 	"(m|z|c|re|rez|rec|v|pv)alloc|reallocarray|reallocf|posix_memalign|memalign|aligned_alloc"
@@ -40,8 +40,7 @@ static const char drop_frames[] =
 	"|_?mi_(heap_)?(" ENTRY_POINTS "|mallocn|reallocn|new|new_n)(_[a-z_]+)?"
 	"|tcmalloc::.*"
 	"|operator new(\\[\\])?"
-	"|__(rust|rdl|rg)_(re)?alloc(_zeroed)?"
-	"|cprof_heap_.*";
+	"|__(rust|rdl|rg)_(re)?alloc(_zeroed)?";
 
 struct extra_row {
 	const char *leaf, *root; /* of a stack of synthetic frames; root NULL: none */

@@ -615,6 +615,29 @@ static void test_drop_frames(void **state)
 		assert_true(site_of(f, others[i])->alloc.samples == 1);
 }
 
+/* What `cprof info` and folded stacks say of it. */
+static void test_views(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_buf_ struct buf out = BUF_INIT;
+
+	allocate(f, "keep", 1000, true);
+	allocate(f, "drop", 100, false);
+	look(f, HEAP_POINTS - 1);
+	finish(f);
+	assert_int_equal(text__info(f->run.profile, &out), 0);
+	assert_non_null(strstr(out.data, "inuse_space/bytes (default)\n"));
+	assert_non_null(strstr(out.data, "\nwith user stack:  2 of 2 allocations ("));
+	buf__clear(&out);
+	assert_int_equal(folded__encode(f->run.profile, &out), 0);
+	assert_string_equal(out.data, "server;main;keep;malloc 1000\n");
+	buf__clear(&out);
+	assert_int_equal(text__encode(f->run.profile, &out), 0);
+	assert_non_null(strstr(out.data, "Type: inuse_space\n"));
+	assert_non_null(strstr(out.data, "1000B   100%   100%      1000B   100%  keep\n"));
+	assert_null(strstr(out.data, "malloc"));
+}
+
 /* A target may say of itself what it likes: a profile comes of it all the same. */
 static void test_hostile(void **state)
 {
@@ -646,7 +669,8 @@ int main(void)
 		TEST(test_all_lost),       TEST(test_nothing),         TEST(test_mode_alloc),
 		TEST(test_end_live),       TEST(test_forget_process),  TEST(test_growth),
 		TEST(test_failed_look),    TEST(test_looks_by_itself), TEST(test_own_interval),
-		TEST(test_no_interval),    TEST(test_drop_frames),     TEST(test_hostile),
+		TEST(test_no_interval),    TEST(test_drop_frames),     TEST(test_views),
+		TEST(test_hostile),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -67,7 +67,7 @@ static __noinline void submit(struct event_counters *counters, u64 pointer, u64 
 		ev.is_live = !bpf_map_update_elem(&heap_live, &key, &live, BPF_ANY);
 	}
 	if (bpf_ringbuf_output(&samples, &ev, sizeof(ev), BPF_RB_NO_WAKEUP)) {
-		if (ev.is_live)
+		if (heap_keeps_live && ev.is_live)
 			bpf_map_delete_elem(&heap_live, &key);
 		counters__add_shared(counters, COUNTER_DROPPED_RING_FULL);
 		return;
@@ -133,10 +133,13 @@ static __noinline bool await_return(struct pt_regs *ctx, u64 cookie,
 /* Whether the next sample lies in these bytes. */
 static __always_inline bool select(struct heap_cpu *cpu, u64 bytes)
 {
+	/* Read once: who preempts us must not make it less than what is taken off. */
+	u64 left = *(volatile u64 *)&cpu->left;
+
 	if (heap_interval == 1)
 		return true;
-	if (cpu->left >= bytes) {
-		cpu->left -= bytes;
+	if (left >= bytes) {
+		cpu->left = left - bytes;
 		return false;
 	}
 	cpu->left = heap_gap(bpf_get_prandom_u32(), heap_ln, heap_interval);

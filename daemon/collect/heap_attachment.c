@@ -202,7 +202,7 @@ int collector__heap_attach(struct collector *c, const struct heap_file *file, pi
 	a = calloc(1, sizeof(*a));
 	if (!a)
 		return -ENOMEM;
-	*a = (struct heap_attachment){ .state = s, .pid = pid };
+	*a = (struct heap_attachment){ .state = s, .fd = -1, .pid = pid };
 	s->attachments[s->attachments_cnt++] = a;
 	a->fd = fcntl(file->fd, F_DUPFD_CLOEXEC, 0);
 	if (a->fd < 0)

@@ -23,24 +23,18 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "collect/cpus.h"
+#include "collect/heap_kernel.h"
 #include "abi/sched.h"
 #include "collect/kernel_checks.h"
 #include "collect/sched_kernel.h"
-
-/* uapi of 6.6; the headers built against may be older. */
-#define ATTACH_TRACE_UPROBE_MULTI 48
-struct bpf_attr_uprobe_multi {
-	uint32_t prog_fd, target_fd, attach_type, flags;
-	uint64_t path, offsets, ref_ctr_offsets, cookies;
-	uint32_t cnt, uprobe_multi_flags, pid, padding;
-};
 
 struct host {
 	struct utsname uname;
 	struct kernel_version version;
 	cap_t caps; /* NULL: treated as none held */
 	int paranoid;
-	int cpu; /* an online one */
+	int cpu;                 /* an online one */
+	struct heap_kernel heap; /* not of a quick look */
 };
 
 static bool has_cap(const struct host *h, cap_value_t cap)
@@ -278,29 +272,50 @@ static void check_scheduler(const struct host *h, struct feature *f)
 	}
 }
 
-/* A link to a directory is refused: with EBADF by a kernel that knows such links, else otherwise.
- */
+/* Without the privilege to load programs nothing of the next three is known. */
+static bool knows_probes(const struct host *h, struct feature *f)
+{
+	if (h->heap.err)
+		kernel_check__optional(h->heap.err, "", strerror(-h->heap.err), f);
+	return !h->heap.err;
+}
+
+static void check_uprobes(const struct host *h, struct feature *f)
+{
+	if (!knows_probes(h, f))
+		return;
+	if (h->heap.is_multi_usable || h->heap.perf_type >= 0)
+		feature__set(f, FEATURE_OK, "allocations of running processes can be probed");
+	else
+		feature__set(f, FEATURE_DEGRADED,
+			     "none (CONFIG_UPROBE_EVENTS): --heap cannot probe processes");
+}
+
 static void check_uprobe_multi(const struct host *h, struct feature *f)
 {
-	_cleanup_close_ int prog_fd =
-		load_nothing(BPF_PROG_TYPE_KPROBE, (enum bpf_attach_type)ATTACH_TRACE_UPROBE_MULTI);
-	uint64_t offset = 0;
-	struct bpf_attr_uprobe_multi attr = {
-		.prog_fd = (uint32_t)prog_fd,
-		.attach_type = ATTACH_TRACE_UPROBE_MULTI,
-		.path = (uint64_t)(uintptr_t) "/",
-		.offsets = (uint64_t)(uintptr_t)&offset,
-		.cnt = 1,
-	};
-	int link_fd, err = prog_fd < 0 ? prog_fd : 0;
-
-	if (!err) {
-		link_fd = (int)syscall(SYS_bpf, BPF_LINK_CREATE, &attr, sizeof(attr));
-		err = link_fd < 0 ? -errno : 0;
-		close_fdp(&link_fd);
+	if (!knows_probes(h, f))
+		return;
+	if (h->heap.is_multi_usable) {
+		feature__set(f, FEATURE_OK, "one link probes all functions of a file");
+		return;
 	}
-	kernel_check__optional(err == -EBADF ? 0 : err, "present; no kind needs it yet",
-			       "6.6 has it: no kind needs it yet", f);
+	feature__set(f, FEATURE_DEGRADED,
+		     "%s: --heap probes by perf events, which takes CAP_SYS_ADMIN",
+		     h->heap.misses_threads ? "sees a process's first thread only" : "not here");
+	feature__advise(f, h->heap.misses_threads ? "6.10 has it right" : "6.6 has it");
+}
+
+static void check_uprobe_session(const struct host *h, struct feature *f)
+{
+	if (!knows_probes(h, f))
+		return;
+	if (h->heap.has_session) {
+		feature__set(f, FEATURE_OK, "returns are probed where they are wanted");
+		return;
+	}
+	feature__set(f, FEATURE_DEGRADED,
+		     "not here: --heap probes the return of every allocation, too");
+	feature__advise(f, "6.13 has them");
 }
 
 static void check_kernel_addresses(const struct host *h, struct feature *f)
@@ -379,7 +394,9 @@ static const struct check {
 	{ "BPF JIT", false, check_jit },
 	{ "user registers", false, check_task_pt_regs },
 	{ "scheduler waits", false, check_scheduler },
+	{ "uprobes", false, check_uprobes },
 	{ "uprobe_multi", false, check_uprobe_multi },
+	{ "uprobe sessions", false, check_uprobe_session },
 	{ "kernel addresses", false, check_kernel_addresses },
 	{ "map_files", false, check_map_files },
 	{ "cgroup v2", false, check_cgroup2 },
@@ -409,6 +426,8 @@ void kernel_features__probe(struct kernel_features *f, bool quick)
 	size_t i;
 
 	look_at_host(&h);
+	if (!quick)
+		heap_kernel__probe(&h.heap);
 	f->features_cnt = 0;
 	for (i = 0; i < ARRAY_SIZE(checks); i++) {
 		struct feature *feature = &f->features[f->features_cnt];

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * session/heap_reporter: nothing of what was lost loses its weight, a process's own interval is
+ * found, and sites are who calls the allocator.
+ */
+#include "heap_run_fixture.h"
+
+/* Whatever happened to its stack: what it is worth is in the profile. */
+static void test_lost_stacks(void **state)
+{
+	struct fixture *f = *state;
+	struct sample s = sample_of(f, PID, 1);
+
+	assert_int_equal(heap_run__lose_stack(f->run.heap, &s), 0);
+	deliver(f, PID, alloc_of(1, true), 1);
+	keep_live(f, PID, alloc_of(1, true), 1);
+	deliver(f, PID, alloc_of(10, true), STACK_ID_LOST);
+	deliver(f, PID, alloc_of(100, true), STACK_ID_LOST);
+	keep_live(f, PID, alloc_of(10, true), STACK_ID_LOST);
+	keep_live(f, PID, alloc_of(100, true), STACK_ID_LOST);
+	deliver(f, PID, alloc_of(1000, true), 99);
+	keep_live(f, PID, alloc_of(1000, true), 99);
+	look(f, HEAP_POINTS - 1);
+	finish(f);
+	assert_int_equal(value_of(f, "[profile_full]", ALLOC_SPACE), 1);
+	assert_int_equal(value_of(f, "[profile_full]", INUSE_SPACE), 1);
+	assert_int_equal(value_of(f, "[ring_full]", ALLOC_SPACE), 110);
+	assert_int_equal(value_of(f, "[ring_full]", INUSE_SPACE), 110);
+	assert_int_equal(value_of(f, "[ring_full]", INUSE_OBJECTS), 2);
+	assert_int_equal(value_of(f, "[unknown]", ALLOC_SPACE), 1000);
+	assert_int_equal(value_of(f, "[unknown]", INUSE_SPACE), 1000);
+	assert_int_equal(heap_run__ids_unknown(f->run.heap), 1);
+	assert_true(f->run.profile->heap->alloc.bytes == 1111);
+	assert_true(site_of(f, "[ring_full]")->inuse.bytes == 110);
+}
+
+/* Records that never came: those that live are known, the rest are like the others. */
+static void test_lost_records(void **state)
+{
+	struct fixture *f = *state;
+
+	allocate(f, "keep", 100, true);
+	allocate(f, "keep", 300, false);
+	keep_live(f, PID, alloc_of(5000, true), 1000);
+	f->run.account.dropped_ring_full = 3;
+	f->run.account.dropped_no_return = 2;
+	look(f, HEAP_POINTS - 1);
+	finish(f);
+	assert_int_equal(value_of(f, "[ring_full]", INUSE_SPACE), 5000);
+	assert_int_equal(value_of(f, "[ring_full]", ALLOC_SPACE), 5000 + 2 * 200);
+	assert_int_equal(value_of(f, "[ring_full]", ALLOC_OBJECTS), 3);
+	assert_int_equal(value_of(f, "[no_return]", ALLOC_SPACE), 2 * 200);
+	assert_int_equal(value_of(f, "[no_return]", INUSE_SPACE), 0);
+	assert_true(site_of(f, "[ring_full]")->alloc.samples == 3);
+	assert_true(site_of(f, "[no_return]")->alloc.error_bytes > 0);
+}
+
+/* Nothing came at all. */
+static void test_all_lost(void **state)
+{
+	struct fixture *f = *state;
+
+	restart(f, 4096, true);
+	f->run.account.dropped_ring_full = 2;
+	look(f, HEAP_POINTS - 1);
+	finish(f);
+	assert_int_equal(value_of(f, "[ring_full]", ALLOC_OBJECTS), 2);
+	assert_int_equal(value_of(f, "[ring_full]", ALLOC_SPACE), 2 * 4096);
+}
+
+/* A process that selects by itself: its interval is in its weights. */
+static void test_own_interval(void **state)
+{
+	static const uint64_t sizes[] = { 8, 100, 3000, 65536, 1 << 20 };
+	struct fixture *f = *state;
+	size_t i;
+
+	f->finish.sources = HEAP_SOURCE_PRELOAD;
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		struct sample_alloc a = alloc_of(sizes[i], false);
+
+		a.weighted_bytes =
+			(uint64_t)((double)sizes[i] / -expm1(-(double)sizes[i] / 131072) + 0.5);
+		take_stack(f, PID, i + 1, "f");
+		deliver(f, PID, a, i + 1);
+	}
+	look(f, HEAP_POINTS - 1);
+	finish(f);
+	assert_in_range(f->run.profile->heap->interval_bytes, 131071, 131073);
+	assert_int_equal(f->run.profile->period, f->run.profile->heap->interval_bytes);
+}
+
+static void test_no_interval(void **state)
+{
+	struct fixture *f = *state;
+
+	f->finish.sources = HEAP_SOURCE_PRELOAD;
+	look(f, HEAP_POINTS - 1);
+	finish(f);
+	assert_int_equal(f->run.profile->heap->interval_bytes, 0);
+	/* COMMAND got ours. */
+	restart(f, 4096, true);
+	f->opts.target = TARGET_COMMAND;
+	finish(f);
+	assert_int_equal(f->run.profile->heap->interval_bytes, 4096);
+}
+
+static void allocate_in(struct fixture *f, const char *innermost, const char *function)
+{
+	struct sample s = sample_of(f, PID, ++f->last_id);
+	const char *const names[] = { "inside", innermost, function, "main" };
+	uint32_t stack[ARRAY_SIZE(names)];
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(names); i++)
+		assert_int_equal(profile__synthetic(f->run.profile, names[i], &stack[i]), 0);
+	assert_int_equal(heap_run__stack(f->run.heap, &s, stack, ARRAY_SIZE(stack), &f->labels), 0);
+	deliver(f, PID, alloc_of(1, false), f->last_id);
+}
+
+/* Who asks an allocator for memory is a site; the allocator, and what it calls, is not. */
+static void test_drop_frames(void **state)
+{
+	static const char *const allocators[] = {
+		"malloc",
+		"calloc",
+		"realloc",
+		"reallocarray",
+		"posix_memalign",
+		"aligned_alloc",
+		"memalign",
+		"valloc",
+		"pvalloc",
+		"__libc_malloc",
+		"__libc_calloc",
+		"__libc_memalign",
+		"__posix_memalign",
+		"_int_malloc",
+		"_mid_memalign",
+		"operator new(unsigned long)",
+		"operator new[](unsigned long, std::align_val_t)",
+		"je_malloc",
+		"je_malloc_default",
+		"mallocx",
+		"tc_malloc",
+		"tc_new",
+		"tc_newarray_nothrow",
+		"tc_calloc",
+		"tcmalloc::allocate_full_malloc_oom(unsigned long)",
+		"mi_malloc",
+		"mi_zalloc_small",
+		"_mi_heap_malloc_zero",
+		"mi_new_n",
+		"mi_heap_malloc_aligned",
+		"mi_posix_memalign",
+		"__rust_alloc",
+		"__rdl_alloc_zeroed",
+		"__rust_realloc",
+	};
+	static const char *const others[] = {
+		"xmalloc",
+		"malloc_stats_of_mine",
+		"__libc_start_main",
+		"__libc_fork",
+		"strdup",
+		"operator new_thing()",
+		"tc_core_time2tick",
+		"mi_write",
+		"je_suis",
+		"std::__new_allocator<int>::allocate(unsigned long, void const*)",
+		"g_malloc",
+		"my_calloc",
+		"tcmalloc",
+		"g::malloc(int)",
+		"__rust_begin_short_backtrace",
+		"PyMem_Malloc",
+	};
+	struct fixture *f = *state;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(allocators); i++)
+		allocate_in(f, allocators[i], "caller");
+	for (i = 0; i < ARRAY_SIZE(others); i++)
+		allocate_in(f, "malloc", others[i]);
+	look(f, HEAP_POINTS - 1);
+	finish(f);
+	assert_true(site_of(f, "caller")->alloc.samples == ARRAY_SIZE(allocators));
+	for (i = 0; i < ARRAY_SIZE(others); i++)
+		assert_true(site_of(f, others[i])->alloc.samples == 1);
+}
+
+/* What `cprof info` and folded stacks say of it. */
+static void test_views(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_buf_ struct buf out = BUF_INIT;
+
+	allocate(f, "keep", 1000, true);
+	allocate(f, "drop", 100, false);
+	look(f, HEAP_POINTS - 1);
+	finish(f);
+	assert_int_equal(text__info(f->run.profile, &out), 0);
+	assert_non_null(strstr(out.data, "inuse_space/bytes (default)\n"));
+	assert_non_null(strstr(out.data, "\nwith user stack:  2 of 2 allocations ("));
+	buf__clear(&out);
+	assert_int_equal(folded__encode(f->run.profile, &out), 0);
+	assert_string_equal(out.data, "server;main;keep;malloc 1000\n");
+	buf__clear(&out);
+	assert_int_equal(text__encode(f->run.profile, &out), 0);
+	assert_non_null(strstr(out.data, "Type: inuse_space\n"));
+	assert_non_null(strstr(out.data, "1000B   100%   100%      1000B   100%  keep\n"));
+	assert_null(strstr(out.data, "malloc"));
+}
+
+/* A target may say of itself what it likes: a profile comes of it all the same. */
+static void test_hostile(void **state)
+{
+	struct fixture *f = *state;
+	struct sample_alloc a = { .bytes = UINT64_MAX, .weighted_bytes = UINT64_MAX, .q = 1 };
+	_cleanup_buf_ struct buf out = BUF_INIT;
+	size_t i;
+
+	for (i = 0; i < 10; i++) {
+		take_stack(f, PID, i + 1, i % 2 ? "f" : "g");
+		deliver(f, PID, a, i + 1);
+	}
+	a = (struct sample_alloc){ .weighted_bytes = 1 };
+	deliver(f, PID, a, 0);
+	look(f, HEAP_POINTS - 1);
+	finish(f);
+	assert_int_equal(value_of(f, "f", ALLOC_SPACE) + value_of(f, "g", ALLOC_SPACE), INT64_MAX);
+	assert_int_equal(heap_text__encode(f->run.profile, &out), 0);
+	assert_int_equal(heap_json__encode(f->run.profile, &out), 0);
+	assert_int_equal(pprof__encode(f->run.profile, &out), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_lost_stacks),  TEST(test_lost_records), TEST(test_all_lost),
+		TEST(test_own_interval), TEST(test_no_interval),  TEST(test_drop_frames),
+		TEST(test_views),        TEST(test_hostile),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -2,7 +2,8 @@
 /*
  * Where functions share code the first line here names it, so C comes before C++. What is left out
  * either calls one of these (strdup, mi_reallocf), returns no memory (xallocx, nallocx), or stays
- * uncounted because nobody calls it from outside (mi_heap_recalloc and its like).
+ * uncounted because hardly anybody calls it from outside (mi_heap_recalloc and its like, and
+ * mi_heap_alloc_new: operator new goes on to it, and itself has the cheaper site).
  */
 #include "parse/heap_functions.h"
 
@@ -74,7 +75,6 @@ const struct heap_function heap_functions[] = {
 	REALLOC(MI, "mi_heap_realloc_aligned", 2, 3),
 	REALLOC(MI, "mi_heap_realloc_aligned_at", 2, 3),
 	ALLOC(MI, "mi_new", 1), ALLOC(MI, "mi_new_nothrow", 1),
-	ALLOC(MI, "mi_heap_alloc_new", 2),
 	ALIGNED(MI, "mi_new_aligned", 2, 1), ALIGNED(MI, "mi_new_aligned_nothrow", 2, 1),
 	REALLOC(MI, "mi_new_realloc", 1, 2),
 	FREE(MI, "mi_free_size"), FREE(MI, "mi_free_size_aligned"), FREE(MI, "mi_free_aligned"),

@@ -7,10 +7,14 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
+#include "base/clock.h"
 #include "base/log.h"
 #include "session/heap_environment.h"
 #include "session/heap_facts.h"
 #include "session/heap_targets_state.h"
+
+#define YOUNG_TICKS 100 /* of 10 ms */
 
 /*
  * What the process selects itself is taken from it, unless uprobes are asked for. Where uprobes of
@@ -34,13 +38,37 @@ static void check(struct heap_targets *t, struct heap_target *target)
 	if (target->is_checked || heap_facts__read(target->pid, &facts))
 		return;
 	target->is_checked = true;
+	target->tracer = facts.tracer;
 	if (facts.seccomp && !t->returns_are_safe)
 		target->refusal = "it is under seccomp, which on this kernel ends a process that "
 				  "returns through a probe; Linux 6.14 does not";
-	if (facts.tracer)
-		log_debug("heap: pid %d is traced by pid %d: where the tracer has a breakpoint of "
-			  "its own on a probed instruction, it is lost when the probes go",
-			  target->pid, facts.tracer);
+}
+
+/*
+ * A debugger writes its breakpoint where ours would come: the kernel would take each hit for ours,
+ * and who takes the first one away leaves the other's behind. What is mapped is compared with the
+ * file before anything of ours is in it.
+ */
+static bool has_breakpoint(const struct heap_target *target, const struct mapping *m,
+			   const struct heap_probed_file *file)
+{
+	char path[64];
+	_cleanup_close_ int memory_fd = -1;
+	size_t i;
+
+	snprintf(path, sizeof(path), "/proc/%d/mem", target->pid);
+	memory_fd = open(path, O_RDONLY | O_CLOEXEC);
+	for (i = 0; memory_fd >= 0 && i < file->file.sites_cnt; i++) {
+		uint64_t offset = file->file.sites[i].offset;
+		uint8_t mapped, stored;
+
+		if (offset < m->offset || offset - m->offset >= m->end - m->start)
+			continue;
+		if (pread(memory_fd, &mapped, 1, (off_t)(m->start + offset - m->offset)) == 1 &&
+		    pread(file->file.fd, &stored, 1, (off_t)offset) == 1 && mapped != stored)
+			return true;
+	}
+	return false;
 }
 
 static int add_link(struct heap_targets *t, struct heap_target *target,
@@ -64,7 +92,8 @@ static int add_link(struct heap_targets *t, struct heap_target *target,
 	return 0;
 }
 
-static int probe_file(struct heap_targets *t, struct heap_target *target,
+/* 'm' is NULL where the file is not mapped yet. */
+static int probe_file(struct heap_targets *t, struct heap_target *target, const struct mapping *m,
 		      const struct heap_probed_file *file)
 {
 	if (!file)
@@ -82,8 +111,15 @@ static int probe_file(struct heap_targets *t, struct heap_target *target,
 	if (file->is_usdt || target->has_usdt || t->s->opts->heap_source == HEAP_CHOICE_PRELOAD)
 		return 0;
 	check(t, target);
+	if (m && target->tracer && !heap_probes__has(t->links, file, target->pid) &&
+	    has_breakpoint(target, m, file))
+		target->refusal = "whoever debugs it has a breakpoint where it would be probed";
 	if (target->refusal)
 		return 0;
+	if (target->tracer && !target->is_probed)
+		log_info("heap: pid %d is traced by pid %d, who must not set a breakpoint on an "
+			 "instruction that is probed",
+			 target->pid, target->tracer);
 	return add_link(t, target, file, target->pid, HEAP_SOURCE_UPROBE);
 }
 
@@ -117,7 +153,7 @@ int heap_choice__mapping(struct heap_targets *t, struct heap_target *target, str
 	if (err)
 		return err;
 	check_executable(t, target, p, m, file);
-	return probe_file(t, target, file);
+	return probe_file(t, target, m, file);
 }
 
 int heap_choice__process(struct heap_targets *t, struct heap_target *target, struct process *p)
@@ -138,7 +174,7 @@ int heap_choice__process(struct heap_targets *t, struct heap_target *target, str
 	for (i = 0; i < cnt; i++) {
 		err = file_of(t, p, &mappings[i], &file);
 		if (!err)
-			err = probe_file(t, target, file);
+			err = probe_file(t, target, &mappings[i], file);
 		if (err)
 			return err;
 	}
@@ -157,7 +193,7 @@ static int probe_open(struct heap_targets *t, struct heap_target *target, int fd
 	if (file && file->is_static && !file->file.sites_cnt && !file->is_go)
 		log_warn("heap: '%s' is statically linked%s: its own allocations cannot be probed",
 			 path, file->is_stripped ? " and stripped" : " without a known allocator");
-	return err ?: probe_file(t, target, file);
+	return err ?: probe_file(t, target, NULL, file);
 }
 
 int heap_choice__command(struct heap_targets *t, struct heap_target *target, struct process *p)
@@ -191,17 +227,47 @@ void heap_choice__forget_image(struct heap_target *target)
 	target->attach_err = 0;
 }
 
-void heap_choice__reason(struct heap_targets *t, const struct heap_target *target,
-			 struct process *p, char *ret, size_t size)
+/* The file of the executable, if it has been looked at. */
+static struct heap_probed_file *executable_of(struct heap_targets *t, struct process *p)
 {
-	const struct module *executable = p ? process__executable(t->s->processes, p) : NULL;
+	const struct module *executable = process__executable(t->s->processes, p);
 	struct heap_probed_file *file = NULL;
 	const struct mapping *mappings;
-	size_t cnt = p ? process__mappings(t->s->processes, p, &mappings) : 0, i;
+	size_t cnt = process__mappings(t->s->processes, p, &mappings), i;
 
 	for (i = 0; i < cnt && !file; i++)
 		if (mappings[i].module == executable)
 			file_of(t, p, &mappings[i], &file);
+	return file;
+}
+
+bool heap_choice__is_loading(struct heap_targets *t, const struct heap_target *target,
+			     struct process *p)
+{
+	uint64_t now_ticks = clock__now_ns(CLOCK_BOOTTIME) / NSEC_PER_USER_TICK;
+	const struct heap_probed_file *executable = executable_of(t, p);
+	const struct module *last = NULL;
+	const struct mapping *mappings;
+	size_t cnt = process__mappings(t->s->processes, p, &mappings), files = 0, i;
+
+	if (target->start_ticks && target->start_ticks + YOUNG_TICKS < now_ticks)
+		return false;
+	if (target->refusal || (executable && executable->is_static))
+		return false;
+	for (i = 0; i < cnt; i++) {
+		files += mappings[i].module->kind == MODULE_FILE && mappings[i].module != last;
+		last = mappings[i].module;
+	}
+	return files <= 2;
+}
+
+void heap_choice__reason(struct heap_targets *t, const struct heap_target *target,
+			 struct process *p, char *ret, size_t size)
+{
+	const struct heap_probed_file *file = p ? executable_of(t, p) : NULL;
+	const struct mapping *mappings;
+	size_t cnt = p ? process__mappings(t->s->processes, p, &mappings) : 0;
+
 	if (target->refusal)
 		snprintf(ret, size, "%s", target->refusal);
 	else if (target->attach_err)

@@ -175,11 +175,16 @@ static bool has_own(const struct heap_probes *l, pid_t pid)
 	return p != NULL;
 }
 
+bool heap_probes__has(const struct heap_probes *l, const struct heap_probed_file *file, pid_t pid)
+{
+	return find_link(l, file, pid) || find_link(l, file, 0);
+}
+
 int heap_probes__add(struct heap_probes *l, const struct heap_probed_file *file, pid_t pid)
 {
 	int err;
 
-	if (find_link(l, file, pid) || find_link(l, file, 0))
+	if (heap_probes__has(l, file, pid))
 		return 0;
 	if (l->is_detached)
 		return -ESHUTDOWN;

@@ -45,6 +45,8 @@ bool heap_probes__is_shared(const struct heap_probes *l);
  */
 int heap_probes__add(struct heap_probes *l, const struct heap_probed_file *file, pid_t pid);
 
+bool heap_probes__has(const struct heap_probes *l, const struct heap_probed_file *file, pid_t pid);
+
 /* The process has ended, or is not to be probed any more. */
 void heap_probes__drop(struct heap_probes *l, pid_t pid);
 

@@ -15,9 +15,7 @@
 #include "session/heap_facts.h"
 #include "session/heap_targets_state.h"
 
-/* A process that is younger may not have mapped its libraries yet. */
-#define YOUNG_TICKS 100
-#define SAID_MAX    8 /* lines about processes that cannot be probed */
+#define SAID_MAX 8 /* lines about processes that cannot be probed */
 
 struct heap_target *heap_targets__find(const struct heap_targets *t, pid_t pid)
 {
@@ -93,24 +91,18 @@ static void keep_first_refusal(struct heap_targets *t, const struct heap_target 
 static void say_why_not(struct heap_targets *t, struct heap_target *target)
 {
 	bool is_loud = t->s->opts->target != TARGET_HOST && t->said_cnt < SAID_MAX;
+	struct process *p;
 	char reason[256];
 
 	if (target->is_probed || target->has_said)
 		return;
 	target->has_said = true;
-	heap_choice__reason(t, target, process_table__find(t->s->processes, target->pid), reason,
-			    sizeof(reason));
+	p = process_table__find(t->s->processes, target->pid);
+	heap_choice__reason(t, target, p, reason, sizeof(reason));
 	keep_first_refusal(t, target, reason);
 	t->said_cnt += is_loud;
 	log__write(is_loud ? LOG_LEVEL_WARN : LOG_LEVEL_DEBUG,
 		   "heap: pid %d (%s) cannot be probed: %s", target->pid, target->comm, reason);
-}
-
-static bool is_young(const struct heap_targets *t, const struct heap_target *target)
-{
-	uint64_t now_ticks = clock__now_ns(CLOCK_BOOTTIME) / NSEC_PER_USER_TICK;
-
-	return !target->start_ticks || target->start_ticks + YOUNG_TICKS > now_ticks;
 }
 
 /* The TARGET's processes that are there at the start. 0 or -ENOMEM. */
@@ -204,6 +196,7 @@ static int check_start(struct heap_targets *t)
 {
 	struct heap_target *target, *next;
 	bool is_over = t->s->opts->target == TARGET_PIDS && !t->probed_cnt;
+	struct process *p;
 	char reason[256];
 
 	if (is_over && targets__all_gone(&t->s->targets)) {
@@ -213,7 +206,8 @@ static int check_start(struct heap_targets *t)
 	HASH_ITER (hh, t->processes, target, next) {
 		if (target->is_probed || target->pid == t->command_pid)
 			continue;
-		if (is_young(t, target))
+		p = process_table__find(t->s->processes, target->pid);
+		if (p && heap_choice__is_loading(t, target, p))
 			is_over = false;
 		else if (!is_over)
 			say_why_not(t, target);

@@ -22,6 +22,7 @@ struct heap_target {
 	bool has_usdt;   /* maps what emits otel_memory: probed there and nowhere else */
 	bool is_probed;  /* at least one file it maps */
 	bool is_checked; /* whether it may be probed at all */
+	pid_t tracer;    /* 0: nobody */
 	bool has_said;   /* why it is not probed */
 	const char *refusal; /* static: why not; NULL: it may */
 	int attach_err;      /* of the last file that could not be probed, -errno */
@@ -68,6 +69,9 @@ int heap_choice__mapping(struct heap_targets *t, struct heap_target *target, str
 int heap_choice__command(struct heap_targets *t, struct heap_target *target, struct process *p);
 /* After an exec nothing is known of the image any more. */
 void heap_choice__forget_image(struct heap_target *target);
+/* Whether it is so new that it may still map what it lacks: only its loader is there. */
+bool heap_choice__is_loading(struct heap_targets *t, const struct heap_target *target,
+			     struct process *p);
 /* Why the process is not probed, to follow "cannot be probed: ". */
 void heap_choice__reason(struct heap_targets *t, const struct heap_target *target,
 			 struct process *p, char *ret, size_t size);

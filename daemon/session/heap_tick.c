@@ -31,16 +31,6 @@ static bool counts_children(const struct heap_targets *t)
 	return false;
 }
 
-static void read_cpu(struct heap_targets *t, struct heap_target *target)
-{
-	uint64_t ns;
-
-	if (heap_cost__read_cpu(target->pid, counts_children(t), &ns))
-		return;
-	if (ns > target->cpu_start_ns && ns - target->cpu_start_ns > target->cpu_ns)
-		target->cpu_ns = ns - target->cpu_start_ns;
-}
-
 static int note_rss(struct heap_targets *t, const struct heap_target *target)
 {
 	uint64_t rss_bytes = heap_facts__rss(target->pid);
@@ -48,6 +38,18 @@ static int note_rss(struct heap_targets *t, const struct heap_target *target)
 	if (!rss_bytes)
 		return 0;
 	return heap_run__note_process(t->run->heap, target->pid, target->comm, rss_bytes);
+}
+
+/* What it used, and how large it is: of one that ends the last is kept. */
+static void read_process(struct heap_targets *t, struct heap_target *target)
+{
+	uint64_t ns;
+
+	note_rss(t, target);
+	if (heap_cost__read_cpu(target->pid, counts_children(t), &ns))
+		return;
+	if (ns > target->cpu_start_ns && ns - target->cpu_start_ns > target->cpu_ns)
+		target->cpu_ns = ns - target->cpu_start_ns;
 }
 
 int heap_tick__enter(struct heap_targets *t, struct heap_target *target, bool is_new)
@@ -83,14 +85,14 @@ static void read_hits(struct heap_targets *t, struct heap_hits *ret)
 }
 
 /* All of a few processes; of many as many as a second has time for, in turns. */
-static void read_cpus(struct heap_targets *t)
+static void read_processes(struct heap_targets *t)
 {
 	struct heap_target *target = heap_targets__find(t, t->cpu_cursor);
 	size_t cnt = HASH_COUNT(t->processes), i;
 
 	for (i = 0; i < cnt && i < CPU_READS_MAX; i++) {
 		target = target && target->hh.next ? target->hh.next : t->processes;
-		read_cpu(t, target);
+		read_process(t, target);
 		t->cpu_cursor = target->pid;
 	}
 }
@@ -122,7 +124,7 @@ static void measure_time(struct heap_targets *t, uint64_t now_ns)
 {
 	uint64_t cpu_ns;
 
-	read_cpus(t);
+	read_processes(t);
 	cpu_ns = cpu_of_all(t);
 	if (cpu_ns > t->totals.cpu_ns)
 		t->totals.cpu_ns = cpu_ns;
@@ -172,16 +174,6 @@ static void keep_budget(struct heap_targets *t, uint64_t now_ns)
 			 percent, t->s->opts->heap_budget_percent);
 }
 
-static int note_all_rss(struct heap_targets *t)
-{
-	struct heap_target *target, *next;
-	int err = 0;
-
-	HASH_ITER (hh, t->processes, target, next)
-		err = err ?: note_rss(t, target);
-	return err;
-}
-
 /* The window's planned length; 0: it has none. */
 static uint64_t planned_ns(const struct heap_targets *t)
 {
@@ -216,7 +208,6 @@ static void look(struct heap_targets *t, uint64_t now_ns)
 		point = t->next_point < HEAP_POINTS - 1 ? t->next_point : HEAP_POINTS - 2;
 		t->next_point++;
 		plan_point(t);
-		note_all_rss(t);
 	} else if (now_ns < t->next_look_ns) {
 		return;
 	}
@@ -268,7 +259,6 @@ uint64_t heap_targets__due_ns(const struct heap_targets *t)
 void heap_tick__finish(struct heap_targets *t)
 {
 	measure_time(t, clock__mono_ns());
-	note_all_rss(t);
 	heap_probes__detach(t->links);
 	measure_hits(t);
 }

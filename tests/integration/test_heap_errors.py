@@ -21,7 +21,7 @@ from heap_harness import (
     check_exact,
     check_heap,
     code_changed,
-    measure,
+    measure_command,
     outputs,
     read_run,
 )
@@ -118,7 +118,7 @@ def test_preload_that_cannot_be(tmp_path):
     """Static, set-uid, without the library: uprobes, and the reason is said."""
     if not PRELOAD.exists():
         pytest.skip(f"{PRELOAD} was not built")
-    result = measure(tmp_path, "preload", "heap_truth_static", "1", "1", "3")
+    result = measure_command(tmp_path, "heap_truth_static", "1", "1", "3")
     assert re.search("static", result.result.err) and "uprobe" in result.result.err
     check_exact(result.profile, result.truth)
 

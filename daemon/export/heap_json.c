@@ -218,7 +218,7 @@ int heap_json__encode(const struct profile *p, struct buf *out)
 
 	if (!r)
 		return -EINVAL;
-	err = json_value__append(make_root(r), JSON_INDENT(2), out);
+	err = json_value__append(make_root(r), JSON_INDENT(2) | JSON_REAL_PRECISION(6), out);
 	if (err)
 		return err;
 	/* The sites go in before the last brace, which has a line of its own. */

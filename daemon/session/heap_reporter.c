@@ -28,8 +28,8 @@ enum heap_value {
 
 /*
  * What counts as the inside of an allocator, so that tables name who calls it: its entry points,
- * under the names of glibc, jemalloc, tcmalloc, mimalloc, C++ and Rust; whatever they call goes
- * with them. Within what both RE2 and profile/prune.c take.
+ * under the names of glibc, jemalloc, tcmalloc, mimalloc, C++, Rust and our own library; whatever
+ * they call goes with them. Within what both RE2 and profile/prune.c take.
  */
 #define ENTRY_POINTS                                                                               \
 	"(m|z|c|re|rez|rec|v|pv)alloc|reallocarray|reallocf|posix_memalign|memalign|aligned_alloc"
@@ -40,7 +40,8 @@ static const char drop_frames[] =
 	"|_?mi_(heap_)?(" ENTRY_POINTS "|mallocn|reallocn|new|new_n)(_[a-z_]+)?"
 	"|tcmalloc::.*"
 	"|operator new(\\[\\])?"
-	"|__(rust|rdl|rg)_(re)?alloc(_zeroed)?";
+	"|__(rust|rdl|rg)_(re)?alloc(_zeroed)?"
+	"|heap_tracker__allocated";
 
 struct extra_row {
 	const char *leaf, *root; /* of a stack of synthetic frames; root NULL: none */
@@ -295,8 +296,12 @@ static void fill_times(struct maker *m)
 	for (i = 0; r->is_live && i < HEAP_POINTS; i++) {
 		int64_t since_start_ns = (int64_t)in->points_ns[i] + to_real_ns - r->time_ns;
 
-		if (in->points_ns[i])
-			r->points_ns[i] = since_start_ns > 0 ? (uint64_t)since_start_ns : 1;
+		if (!in->points_ns[i])
+			continue;
+		/* The last look is after the last record has been read. */
+		if (since_start_ns > r->duration_ns)
+			since_start_ns = r->duration_ns;
+		r->points_ns[i] = since_start_ns > 0 ? (uint64_t)since_start_ns : 1;
 	}
 	if (r->is_live)
 		return;

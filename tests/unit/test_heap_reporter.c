@@ -156,6 +156,7 @@ static void test_drop_frames(void **state)
 		"__rust_alloc",
 		"__rdl_alloc_zeroed",
 		"__rust_realloc",
+		"heap_tracker__allocated",
 	};
 	static const char *const others[] = {
 		"xmalloc",

@@ -8,7 +8,8 @@
  *	Σ sites = totals, up to rounding: each is rounded once
  *
  * 95 % intervals are ± 1.96 × the square root of Σ (k/p)² (1 - p) over the samples
- * (Horvitz-Thompson, independent selection); 0 where every allocation was counted.
+ * (Horvitz-Thompson), and where the probes were on in slices of time only (--heap-budget), of what
+ * the samples of one slice have in common; 0 where every allocation was counted.
  */
 #ifndef PROFILE_HEAP_REPORT_H
 #define PROFILE_HEAP_REPORT_H

@@ -19,6 +19,9 @@
 /* The record of an allocation may be read before the live set has its entry: so long ago. */
 #define SETTLED_NS (NSEC_PER_SEC / 10)
 
+/* The longest slice of time in which probes are on or off: --heap-budget. */
+#define SLICE_NS (NSEC_PER_SEC / 5)
+
 /* More than any process can have: sums of 2^32 of them do not overflow. */
 #define WEIGHT_MAX 0x1p62L
 
@@ -36,8 +39,10 @@ struct heap_rows {
 	struct live_id *ids;
 	size_t ids_cnt, ids_cap;
 	struct id_table by_id;
-	size_t walk_at; /* so many ids */
-	bool is_over;   /* nothing is known to be live any more */
+	size_t walk_at;          /* so many ids */
+	bool is_over;            /* nothing is known to be live any more */
+	struct heap_slice slice; /* of all rows */
+	double slices_variance;
 	struct heap_sums strays;
 	uint32_t walk; /* number of the walk that goes on, or went on last */
 	uint64_t walk_ns;
@@ -56,6 +61,11 @@ static double from_fixed(unsigned __int128 v)
 	return (double)v / (double)(1ULL << HEAP_FRACTION_BITS);
 }
 
+static bool is_sliced(const struct heap_alloc *a)
+{
+	return a->q && a->q != UINT32_MAX;
+}
+
 struct heap_sums heap_sums__of(const struct heap_alloc *a, uint64_t interval_bytes)
 {
 	long double k = a->bytes ? (long double)a->bytes : 1;
@@ -65,7 +75,7 @@ struct heap_sums heap_sums__of(const struct heap_alloc *a, uint64_t interval_byt
 		p = fminl(k / (long double)a->weighted_bytes, 1);
 	else if (interval_bytes > 1)
 		p = -expm1l(-k / (long double)interval_bytes);
-	if (a->q && a->q != UINT32_MAX)
+	if (is_sliced(a))
 		p *= ldexpl(a->q, -32);
 	bytes = k / p;
 	return (struct heap_sums){
@@ -81,6 +91,7 @@ void heap_sums__add(struct heap_sums *to, const struct heap_sums *from)
 	to->objects += from->objects;
 	to->bytes += from->bytes;
 	to->variance += from->variance;
+	to->slices_variance += from->slices_variance;
 	to->samples += from->samples;
 }
 
@@ -105,7 +116,7 @@ struct heap_amount heap_sums__amount(const struct heap_sums *s)
 	return (struct heap_amount){
 		.objects = from_fixed(s->objects),
 		.bytes = from_fixed(s->bytes),
-		.error_bytes = HEAP_Z95 * sqrt(s->variance),
+		.error_bytes = HEAP_Z95 * sqrt(s->variance + s->slices_variance),
 		.samples = s->samples,
 	};
 }
@@ -217,6 +228,39 @@ static int get_row(struct heap_rows *rows, uint32_t row, struct heap_row **ret)
 	return 0;
 }
 
+/*
+ * Horvitz-Thompson for two that are selected together: with probability p1 p2 q, not p1 q p2 q. So
+ * each pair of one slice adds (1 - q) × the product of their weights, twice.
+ */
+static void end_slice(struct heap_slice *s, double *slices_variance)
+{
+	*slices_variance += s->off * (s->bytes * s->bytes - s->squares);
+	*s = (struct heap_slice){ .bytes = 0 };
+}
+
+static void add_to_slice(struct heap_slice *s, double *slices_variance, const struct heap_alloc *a,
+			 double weight)
+{
+	uint64_t number = a->time_ns / SLICE_NS;
+
+	if (s->number != number)
+		end_slice(s, slices_variance);
+	s->number = number;
+	s->off = 1 - ldexp(a->q, -32);
+	s->bytes += weight;
+	s->squares += weight * weight;
+}
+
+double heap_rows__end_slices(struct heap_rows *rows)
+{
+	size_t i;
+
+	for (i = 0; i < rows->rows_cnt; i++)
+		end_slice(&rows->rows[i].slice, &rows->rows[i].alloc.slices_variance);
+	end_slice(&rows->slice, &rows->slices_variance);
+	return rows->slices_variance;
+}
+
 int heap_rows__add(struct heap_rows *rows, uint32_t row, const struct heap_alloc *a, bool is_live)
 {
 	struct heap_sums sums = heap_sums__of(a, rows->interval_bytes);
@@ -226,9 +270,16 @@ int heap_rows__add(struct heap_rows *rows, uint32_t row, const struct heap_alloc
 	err = get_row(rows, row, &r);
 	if (!err && is_live && a->id && !rows->is_over)
 		err = add_id(rows, row, a);
-	if (!err)
-		heap_sums__add(&r->alloc, &sums);
-	return err;
+	if (err)
+		return err;
+	heap_sums__add(&r->alloc, &sums);
+	if (is_sliced(a)) {
+		double weight = from_fixed(sums.bytes);
+
+		add_to_slice(&r->slice, &r->alloc.slices_variance, a, weight);
+		add_to_slice(&rows->slice, &rows->slices_variance, a, weight);
+	}
+	return 0;
 }
 
 void heap_rows__begin_walk(struct heap_rows *rows, uint64_t now_ns, int point)

@@ -29,6 +29,9 @@ struct heap_alloc {
 struct heap_sums {
 	unsigned __int128 objects, bytes;
 	double variance; /* of bytes */
+	/* More of it: what was selected in one slice of time in which the probes were on (q) is not
+	 * selected independently. */
+	double slices_variance;
 	uint64_t samples;
 };
 
@@ -41,9 +44,17 @@ struct heap_amount heap_sums__amount(const struct heap_sums *s);
 /* To the nearest whole, INT64_MAX at most. */
 int64_t heap_sums__round(unsigned __int128 sum);
 
+/* The slice of time that is going on: samples of before are in slices_variance. */
+struct heap_slice {
+	uint64_t number;
+	double bytes, squares; /* Σ of weights, and of their squares */
+	double off;            /* 1 - q */
+};
+
 /* The sums of one row; of the live set: as the last walk with a point found it. */
 struct heap_row {
 	struct heap_sums alloc, inuse;
+	struct heap_slice slice;
 	double age_bytes[HEAP_AGES];
 	struct heap_point {
 		double bytes, variance;
@@ -76,6 +87,9 @@ bool heap_rows__wants_walk(const struct heap_rows *rows);
 
 /* Forgets all that is known to be live, for good. */
 void heap_rows__end_live(struct heap_rows *rows);
+
+/* After the last allocation. Rows share slices: returns the slices_variance of all together. */
+double heap_rows__end_slices(struct heap_rows *rows);
 
 size_t heap_rows__cnt(const struct heap_rows *rows);
 const struct heap_row *heap_rows__get(const struct heap_rows *rows, size_t row);

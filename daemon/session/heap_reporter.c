@@ -58,6 +58,7 @@ struct maker {
 	struct top_leaves *leaves;
 	struct heap_row *sites; /* owned, by leaf */
 	struct heap_row total;
+	double slices_variance;   /* of all rows together */
 	int64_t left[VALUES_CNT]; /* what a sum of int64 still holds: the target says sizes */
 };
 
@@ -329,6 +330,7 @@ static int start_report(struct maker *m)
 
 static void fill_totals(struct maker *m)
 {
+	m->total.alloc.slices_variance = m->slices_variance;
 	m->report->alloc = heap_sums__amount(&m->total.alloc);
 	m->report->inuse = heap_sums__amount(&m->total.inuse);
 	memcpy(m->report->age_bytes, m->total.age_bytes, sizeof(m->report->age_bytes));
@@ -393,6 +395,7 @@ static int make_all(struct maker *m)
 {
 	int err;
 
+	m->slices_variance = heap_rows__end_slices(m->in->rows);
 	err = start_report(m) ?: set_headers(m);
 	if (!err)
 		err = make_extras(m);

@@ -15,7 +15,7 @@ struct heap_reporter {
 	const struct heap_finish *finish;
 	struct kind_run *run;             /* its profile without rows, its drops counted */
 	const struct kept_stacks *stacks; /* a row is an index of them */
-	const struct heap_rows *rows;
+	struct heap_rows *rows;           /* it ends their last slices */
 	const struct heap_process *processes;
 	const uint64_t *points_ns;      /* HEAP_POINTS, mono; 0: not looked */
 	uint64_t interval_bytes;        /* to be shown; 0: not known */

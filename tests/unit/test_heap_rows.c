@@ -150,6 +150,66 @@ static void test_estimator(void **state)
 	assert_in_range(inuse_covered, RUNS * 90 / 100, RUNS * 99 / 100);
 }
 
+#define SLICES   160
+#define SLICE_NS 125000000ULL
+
+/*
+ * --heap-budget: slices of time in which the probes are on with probability 1/4, two rows that
+ * allocate all the time. Most of the error is which slices it was.
+ */
+static void simulate_slices(uint64_t *random, struct heap_amount *ret_row,
+			    struct heap_amount *ret_total)
+{
+	_cleanup_(heap_rows__freep) struct heap_rows *rows = heap_rows__new(INTERVAL);
+	const uint64_t per_slice = 20000; /* of 1,000 bytes: 38 samples */
+	struct heap_sums total = { .samples = 0 };
+	double skip;
+	uint64_t i, n;
+
+	for (i = 0; i < SLICES; i++) {
+		if (random_unit(random) > 0.25)
+			continue;
+		for (n = 0;; n++) {
+			struct heap_alloc a = alloc_of(0, 1000);
+
+			skip = floor(-log(random_unit(random)) * (double)INTERVAL / 1000);
+			if (skip >= (double)(per_slice - n))
+				break;
+			n += (uint64_t)skip;
+			a.time_ns = i * SLICE_NS + n * (SLICE_NS / per_slice);
+			a.q = 1U << 30;
+			assert_int_equal(heap_rows__add(rows, 3 + n % 2, &a, false), 0);
+		}
+	}
+	skip = heap_rows__end_slices(rows);
+	heap_sums__add(&total, &heap_rows__get(rows, 3)->alloc);
+	heap_sums__add(&total, &heap_rows__get(rows, 4)->alloc);
+	total.slices_variance = skip;
+	*ret_row = heap_sums__amount(&heap_rows__get(rows, 3)->alloc);
+	*ret_total = heap_sums__amount(&total);
+}
+
+static void test_slices(void **state)
+{
+	const double truth = SLICES * 20000.0 * 1000;
+	unsigned int covered = 0, row_covered = 0, i;
+	struct heap_amount row, total;
+	uint64_t random = 12345;
+	double mean = 0;
+
+	for (i = 0; i < RUNS; i++) {
+		simulate_slices(&random, &row, &total);
+		mean += total.bytes / RUNS;
+		covered += fabs(total.bytes - truth) <= total.error_bytes;
+		row_covered += fabs(row.bytes - truth / 2) <= row.error_bytes;
+	}
+	print_message("slices: bias %+.3f %%, in the 95 %% interval: %.1f %%, a row %.1f %%\n",
+		      100 * (mean / truth - 1), 100.0 * covered / RUNS, 100.0 * row_covered / RUNS);
+	assert_true(fabs(mean / truth - 1) < 0.02);
+	assert_in_range(covered, RUNS * 90 / 100, RUNS * 99 / 100);
+	assert_in_range(row_covered, RUNS * 90 / 100, RUNS * 99 / 100);
+}
+
 /* --- weights ------------------------------------------------------------------------------------
  */
 
@@ -384,6 +444,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_estimator),
+		cmocka_unit_test(test_slices),
 		cmocka_unit_test(test_every_allocation),
 		cmocka_unit_test(test_weights),
 		cmocka_unit_test(test_hostile_weights),

@@ -35,6 +35,8 @@ static inline __attribute__((always_inline)) __u64 heap_gap(__u32 random, const 
 		m <<= 2, shift += 2;
 	if (m < 1ULL << 32)
 		m <<= 1, shift += 1;
+	if (m < 1ULL << 32) /* random was 0 */
+		m <<= 1, shift += 1;
 	idx = (m >> (32 - HEAP_LN_BITS)) & ((1 << HEAP_LN_BITS) - 1);
 	part = m & ((1ULL << (32 - HEAP_LN_BITS)) - 1);
 	low = ln[idx];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * An allocator in assembly that returns what it is told to, to be probed in this very process, and
- * a collector that does so.
+ * A collector that probes the allocator of heap_fake.h in this very process, and what every run of
+ * it must fulfil.
  */
 #ifndef TESTS_UNIT_HEAP_FIXTURE_H
 #define TESTS_UNIT_HEAP_FIXTURE_H
@@ -15,43 +15,9 @@
 #include "collect/heap.h"
 #include "collect/heap_own.h"
 #include "collect/probe_ops.h"
-
-#define DWARF_RDX 1
-#define DWARF_RCX 2
-#define DWARF_RSI 4
-#define DWARF_RDI 5
+#include "heap_fake.h"
 
 #define FIXTURE_SAMPLES 65536
-
-void *fake_malloc(size_t size, void *result);
-void *fake_calloc(size_t cnt, size_t size, void *result);
-void *fake_realloc(void *old, size_t size, void *result);
-void *fake_memalign(size_t align, size_t size, void *result);
-int fake_posix_memalign(void **out, size_t align, size_t size, void *result, int error);
-void fake_free(void *ptr);
-void *fake_outer(size_t size, void *result); /* calls fake_malloc */
-void *fake_moved(size_t size, void *result); /* copies its argument to r12 first; stepped */
-void fake_told(void *ptr, size_t size, size_t weighted);
-extern const char fake_told_site[], fake_outer_end[], fake_moved_site[];
-
-#define FAKE(name, body)                                                                           \
-	".balign 16\n.globl " name "\n.hidden " name "\n.type " name ", @function\n" name ":\n" body
-
-asm(".pushsection .text\n" FAKE("fake_malloc", "push %rbp\n pop %rbp\n mov %rsi, %rax\n ret\n")
-	    FAKE("fake_calloc", "push %rbp\n pop %rbp\n mov %rdx, %rax\n ret\n") FAKE(
-		    "fake_realloc", "push %rbp\n pop %rbp\n mov %rdx, %rax\n ret\n")
-		    FAKE("fake_memalign", "push %rbp\n pop %rbp\n mov %rdx, %rax\n ret\n") FAKE(
-			    "fake_posix_memalign",
-			    "push %rbp\n pop %rbp\n mov %rcx, (%rdi)\n mov %r8d, %eax\n ret\n")
-			    FAKE("fake_free", "push %rbp\n pop %rbp\n ret\n") FAKE(
-				    "fake_outer", "push %rbp\n call fake_malloc\n pop %rbp\n ret\n")
-				    FAKE("fake_outer_end",
-					 "nop\n") FAKE("fake_moved",
-						       "mov %rdi, %r10\n xor %edi, %edi\n")
-					    FAKE("fake_moved_site", "mov %rsi, %rax\n ret\n") FAKE(
-						    "fake_told", "push %rbp\n mov %rdx, %rcx\n")
-						    FAKE("fake_told_site",
-							 "nop\n pop %rbp\n ret\n") ".popsection\n");
 
 struct fixture {
 	struct collector *collector;
@@ -78,7 +44,9 @@ static inline struct heap_site site_of(const void *at, enum heap_call call)
 	};
 }
 
-static inline int fixture__new(struct fixture *f, uint64_t interval, bool is_live)
+/* 'target': whom the filter lets in; NULL: everybody. */
+static inline int fixture__new_for(struct fixture *f, uint64_t interval, bool is_live,
+				   const struct collector_target *target)
 {
 	static const struct probe *const probe[] = { &probe_heap };
 	static const int cpus[] = { 0 };
@@ -88,7 +56,9 @@ static inline int fixture__new(struct fixture *f, uint64_t interval, bool is_liv
 		.freq_hz = 99,
 		.cpus = cpus,
 		.cpus_cnt = 1,
-		.filter_mode = FILTER_NONE,
+		.filter_mode = target ? FILTER_TGIDS : FILTER_NONE,
+		.targets = target,
+		.targets_cnt = target != NULL,
 		.unwind_leaf_pages = 1,
 		.unwind_block_pages = 1,
 		.cgroup_fd = -1,
@@ -100,6 +70,11 @@ static inline int fixture__new(struct fixture *f, uint64_t interval, bool is_liv
 	*f = (struct fixture){ .samples = calloc(FIXTURE_SAMPLES, sizeof(struct sample)) };
 	err = collector__new(&f->collector, &config);
 	return err ?: collector__attach(f->collector);
+}
+
+static inline int fixture__new(struct fixture *f, uint64_t interval, bool is_live)
+{
+	return fixture__new_for(f, interval, is_live, NULL);
 }
 
 static inline int fixture__probe(struct fixture *f, const struct heap_site *sites, size_t cnt,

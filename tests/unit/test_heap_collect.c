@@ -1,188 +1,265 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The heap probe for real, on an allocator of our own that this process calls. Needs root.
+ * The heap probe for real, on an allocator of our own that this process calls, by the best this
+ * kernel has. Needs root.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
+#include <math.h>
+#include <signal.h>
 #include <sys/wait.h>
-#include <cmocka.h>
-#include "heap_fixture.h"
-
-#define P(n) ((void *)(uintptr_t)(0x100000 + (n)*0x1000))
-
-#define REQUIRE_ROOT()                                                                             \
-	do {                                                                                       \
-		if (geteuid() != 0) {                                                              \
-			print_message("skipped: needs root\n");                                    \
-			skip();                                                                    \
-		}                                                                                  \
-	} while (0)
-
-static size_t make_sites(struct heap_site sites[], bool all)
-{
-	size_t n = 0;
-
-	sites[n] = site_of(fake_malloc, HEAP_CALL_ALLOC);
-	sites[n++].size_reg = DWARF_RDI;
-	sites[n] = site_of(fake_free, HEAP_CALL_FREE);
-	sites[n++].ptr_reg = DWARF_RDI;
-	if (!all)
-		return n;
-	sites[n] = site_of(fake_calloc, HEAP_CALL_ALLOC);
-	sites[n].count_reg = DWARF_RDI;
-	sites[n++].size_reg = DWARF_RSI;
-	sites[n] = site_of(fake_realloc, HEAP_CALL_REALLOC);
-	sites[n].ptr_reg = DWARF_RDI;
-	sites[n++].size_reg = DWARF_RSI;
-	sites[n] = site_of(fake_posix_memalign, HEAP_CALL_POSIX_MEMALIGN);
-	sites[n].out_reg = DWARF_RDI;
-	sites[n++].size_reg = DWARF_RDX;
-	sites[n] = site_of(fake_memalign, HEAP_CALL_ALLOC);
-	sites[n].flags = HEAP_SITE_SMALL_ALIGN_ELSEWHERE;
-	sites[n].count_reg = DWARF_RDI;
-	sites[n++].size_reg = DWARF_RSI;
-	sites[n] = site_of(fake_moved_site, HEAP_CALL_ALLOC);
-	sites[n].flags = HEAP_SITE_STEPPED;
-	sites[n++].size_reg = 10;
-	sites[n] = site_of(fake_told_site, HEAP_CALL_USDT_ALLOC);
-	sites[n].flags = HEAP_SITE_PUSHED;
-	sites[n].ptr_reg = DWARF_RDI;
-	sites[n].size_reg = DWARF_RSI;
-	sites[n++].count_reg = DWARF_RCX;
-	return n;
-}
-
-static void start(struct fixture *f, uint64_t interval, bool is_live)
-{
-	struct heap_site sites[HEAP_SITES_MAX];
-	size_t cnt = make_sites(sites, true);
-
-	assert_int_equal(fixture__new(f, interval, is_live), 0);
-	assert_int_equal(fixture__probe(f, sites, cnt, getpid()), 0);
-}
-
-static void finish(struct fixture *f, struct probe_counters *ret)
-{
-	collector__detach(f->collector, &probe_heap);
-	assert_int_equal(fixture__drain(f), 0);
-	assert_int_equal(collector__counters(f->collector, &probe_heap, ret), 0);
-	assert_int_equal(imbalance(&ret->kernel), 0);
-	assert_int_equal(imbalance(&ret->stacks), 0);
-	assert_int_equal(ret->kernel.value[COUNTER_SUBMITTED], ret->consumed);
-	assert_int_equal(ret->stacks.value[COUNTER_SUBMITTED], ret->stacks_consumed);
-	assert_int_equal(ret->bad_records, 0);
-	assert_int_equal(ret->stacks_bad_records, 0);
-}
-
-struct live_sum {
-	size_t cnt;
-	uint64_t bytes, weighted;
-};
-
-static int add_live(const struct heap_key *key, const struct heap_live *live, void *ctx)
-{
-	struct live_sum *sum = ctx;
-
-	assert_int_not_equal(key->address_space, 0);
-	assert_int_equal(live->tgid, getpid());
-	assert_int_not_equal(live->start_ns, 0);
-	sum->cnt++;
-	sum->bytes += live->bytes;
-	sum->weighted += live->weighted_bytes;
-	return 0;
-}
-
-static struct live_sum live_of(struct fixture *f)
-{
-	struct live_sum sum = { 0 };
-
-	assert_int_equal(collector__heap_live(f->collector, add_live, &sum), 0);
-	return sum;
-}
-
-static void test_every_call_counts(void **state)
-{
-	static struct fixture f;
-	struct probe_counters c;
-	struct event_counters frees;
-	void *out = NULL;
-
-	REQUIRE_ROOT();
-	start(&f, 1, true);
-	fake_malloc(100, P(1));
-	fake_malloc(0, P(2));
-	fake_malloc(50, NULL); /* failed */
-	fake_calloc(3, 7, P(3));
-	fake_calloc(SIZE_MAX / 2, 3, NULL); /* failed: too much */
-	fake_realloc(NULL, 10, P(4));
-	fake_realloc(P(4), 20, P(5));   /* moved */
-	fake_realloc(P(5), 1000, NULL); /* failed: 20 bytes stay */
-	fake_posix_memalign(&out, 64, 5, P(6), 0);
-	fake_posix_memalign(&out, 64, 6, P(7), 12); /* failed */
-	fake_memalign(16, 8, P(8));                 /* of another function's count */
-	fake_memalign(32, 9, P(9));
-	fake_outer(11, P(10)); /* nested */
-	fake_moved(13, P(11));
-	fake_told(P(12), 17, 4096);
-	fake_free(P(1));
-	fake_free(NULL);
-	fake_free(P(77));
-	assert_int_equal(live_of(&f).bytes, 1 + 21 + 20 + 5 + 9 + 13 + 17);
-	assert_int_equal(live_of(&f).weighted, 4096);
-	finish(&f, &c);
-	assert_int_equal(c.kernel.value[COUNTER_FIRED], 15);
-	assert_int_equal(c.kernel.value[COUNTER_FAILED], 4);
-	assert_int_equal(c.kernel.value[COUNTER_NESTED], 2);
-	assert_int_equal(c.kernel.value[COUNTER_SUBMITTED], 9);
-	assert_int_equal(f.samples_cnt, 9);
-	assert_int_equal(f.samples[0].alloc.bytes, 100);
-	assert_int_equal(f.samples[1].alloc.bytes, 1);
-	assert_true(f.samples[1].alloc.is_live);
-	assert_int_equal(f.samples[1].alloc.q, UINT32_MAX);
-	assert_int_equal(f.samples[2].alloc.bytes, 21);
-	assert_int_equal(f.samples[8].alloc.weighted_bytes, 4096);
-	assert_int_equal(f.samples[8].pid, getpid());
-	assert_int_equal(f.stacks_cnt, 13);
-	assert_int_equal(f.stack_ids[0], f.samples[0].stack_id);
-	assert_int_equal(collector__heap_frees(f.collector, &frees), 0);
-	assert_int_equal(frees.value[COUNTER_FIRED], 3);
-	assert_int_equal(frees.value[COUNTER_SUBMITTED], 1);
-	assert_int_equal(frees.value[COUNTER_UNSAMPLED], 2);
-	fixture__done(&f);
-}
-
-static void print_costs(struct fixture *f)
-{
-	struct heap_costs costs;
-
-	collector__heap_costs(f->collector, &costs);
-	print_message("multi %d session %d alloc %.0f ns free %.0f ns stepped +%.0f ns\n",
-		      costs.has_multi, costs.has_session, costs.alloc_ns, costs.free_ns,
-		      costs.stepped_ns);
-	assert_true(costs.alloc_ns > 0 && costs.free_ns > 0);
-}
+#include "heap_cases.h"
 
 static void test_costs_are_measured(void **state)
 {
 	static struct fixture f;
 	struct probe_counters c;
+	struct heap_costs costs;
 
 	REQUIRE_ROOT();
 	start(&f, 512 << 10, true);
-	print_costs(&f);
+	collector__heap_costs(f.collector, &costs);
+	print_message("multi %d session %d alloc %.0f ns free %.0f ns stepped +%.0f ns\n",
+		      costs.has_multi, costs.has_session, costs.alloc_ns, costs.free_ns,
+		      costs.stepped_ns);
+	assert_true(costs.alloc_ns > 0 && costs.free_ns > 0);
 	finish(&f, &c);
 	assert_int_equal(c.kernel.value[COUNTER_FIRED], 0); /* the calibration is not counted */
 	fixture__done(&f);
+}
+
+/* Of cnt allocations of so many bytes each, as many are selected as the weights assume. */
+static void expect_share(uint64_t interval, size_t bytes, size_t cnt)
+{
+	static struct fixture f;
+	double p = -expm1(-(double)bytes / (double)interval);
+	double sd = sqrt((double)cnt * p * (1 - p)), selected;
+	struct probe_counters c;
+
+	start(&f, interval, false);
+	for (size_t i = 0; i < cnt; i++)
+		fake_malloc(bytes, P(1));
+	finish(&f, &c);
+	assert_int_equal(c.kernel.value[COUNTER_FIRED], cnt);
+	selected = (double)(cnt - c.kernel.value[COUNTER_UNSAMPLED]);
+	print_message("%zu of %zu bytes, mean %lu: %.0f selected, %.0f +- %.0f expected\n", cnt,
+		      bytes, interval, selected, p * (double)cnt, sd);
+	assert_true(fabs(selected - p * (double)cnt) < 5 * sd);
+	fixture__done(&f);
+}
+
+static void test_selects_by_bytes(void **state)
+{
+	REQUIRE_ROOT();
+	expect_share(1000, 100, 50000);
+	expect_share(1000, 1000, 10000);
+	expect_share(1000, 4000, 5000);
+}
+
+static void test_reallocs(void **state)
+{
+	static struct fixture f;
+	struct probe_counters c;
+
+	REQUIRE_ROOT();
+	start(&f, 1, true);
+	fake_malloc(10, P(1));
+	fake_realloc(P(1), 30, P(1)); /* in place */
+	assert_int_equal(live_of(&f).bytes, 30);
+	fake_realloc(P(1), 0, NULL); /* freed */
+	assert_int_equal(live_of(&f).cnt, 0);
+	fake_realloc(P(9), 5, P(10)); /* of what we never saw */
+	fake_realloc(P(10), 6, P(11));
+	fake_free(P(11));
+	assert_int_equal(live_of(&f).cnt, 0);
+	finish(&f, &c);
+	assert_int_equal(c.kernel.value[COUNTER_FAILED], 1);
+	fixture__done(&f);
+}
+
+/* A block that is not selected itself takes the live one that it was made of out. */
+static void test_realloc_unsampled(void **state)
+{
+	static struct fixture f;
+	struct probe_counters c;
+
+	REQUIRE_ROOT();
+	start(&f, 1ULL << 31, true);
+	fake_told(P(1), 100, 4096);
+	fake_realloc(P(1), 2, NULL);
+	assert_int_equal(live_of(&f).cnt, 1);
+	fake_realloc(P(1), 2, P(2));
+	assert_int_equal(live_of(&f).cnt, 0);
+	fake_free(P(2));
+	finish(&f, &c);
+	assert_int_equal(c.kernel.value[COUNTER_UNSAMPLED], 2);
+	assert_int_equal(c.kernel.value[COUNTER_SUBMITTED], 1);
+	fixture__done(&f);
+}
+
+/* Killed inside an allocation. */
+static void test_no_return(void **state)
+{
+	static struct fixture f;
+	struct probe_counters c;
+	struct heap_site sites[HEAP_SITES_MAX];
+	int status, go_on = 0;
+	pid_t pid;
+
+	REQUIRE_ROOT();
+	assert_int_equal(fixture__new(&f, 1, true), 0);
+	pid = fork();
+	if (pid == 0) {
+		rest_ms(200);
+		fake_stuck(77, &go_on);
+		_exit(0);
+	}
+	assert_int_equal(fixture__probe(&f, sites, make_sites(sites), pid), 0);
+	do {
+		rest_ms(20);
+		assert_int_equal(collector__counters(f.collector, &probe_heap, &c), 0);
+	} while (!c.kernel.value[COUNTER_FIRED]);
+	assert_int_equal(imbalance(&c.kernel), 1);
+	kill(pid, SIGKILL);
+	waitpid(pid, &status, 0);
+	fake_malloc(5, P(1)); /* not probed in this process */
+	finish(&f, &c);
+	assert_int_equal(c.kernel.value[COUNTER_FIRED], 1);
+	assert_int_equal(c.kernel.value[COUNTER_DROPPED_NO_RETURN], 1);
+	fixture__done(&f);
+}
+
+/* A link to all processes asks the filter. */
+static void test_filter(void **state)
+{
+	static struct fixture f;
+	const struct collector_target target = { .pid = getpid() };
+	struct heap_site sites[HEAP_SITES_MAX];
+	struct event_counters frees;
+	struct probe_counters c;
+	pid_t pid;
+	int status;
+
+	REQUIRE_ROOT();
+	assert_int_equal(fixture__new_for(&f, 1, true, &target), 0);
+	assert_int_equal(fixture__probe(&f, sites, make_sites(sites), 0), 0);
+	pid = fork();
+	if (pid == 0) {
+		for (int i = 0; i < 5; i++)
+			fake_free(fake_malloc(1, P(i)));
+		_exit(0);
+	}
+	waitpid(pid, &status, 0);
+	fake_malloc(3, P(1));
+	finish(&f, &c);
+	assert_int_equal(collector__heap_frees(f.collector, &frees), 0);
+	assert_int_equal(c.kernel.value[COUNTER_FIRED], 6);
+	assert_int_equal(c.kernel.value[COUNTER_FILTERED], 5);
+	assert_int_equal(c.kernel.value[COUNTER_SUBMITTED], 1);
+	assert_int_equal(frees.value[COUNTER_FILTERED], 5);
+	fixture__done(&f);
+}
+
+static bool is_odd(const struct heap_key *key, const struct heap_live *live, void *ctx)
+{
+	return live->bytes & 1;
+}
+
+static void test_live_set(void **state)
+{
+	static struct fixture f;
+	struct probe_counters c;
+
+	REQUIRE_ROOT();
+	start(&f, 1, true);
+	for (uintptr_t i = 1; i <= 100; i++)
+		fake_malloc(i, P(i));
+	assert_int_equal(collector__heap_purge(f.collector, is_odd, NULL), 50);
+	assert_int_equal(live_of(&f).bytes, 50 * 51);
+	collector__heap_set_q(f.collector, 1U << 31);
+	fake_malloc(1, P(200));
+	collector__heap_end_live(f.collector);
+	assert_int_equal(live_of(&f).cnt, 0);
+	fake_malloc(1, P(201));
+	fake_free(P(201));
+	finish(&f, &c);
+	assert_int_equal(f.samples_cnt, 102);
+	assert_int_equal(f.samples[100].alloc.q, 1U << 31);
+	assert_true(f.samples[100].alloc.is_live);
+	assert_false(f.samples[101].alloc.is_live);
+	assert_int_equal(c.kernel.value[COUNTER_LIVE_FULL], 0);
+	fixture__done(&f);
+}
+
+/* What the worker says of sites is not believed. */
+static void test_refuses(void **state)
+{
+	static struct fixture f;
+	struct heap_site site = site_of(fake_malloc, HEAP_CALL_ALLOC);
+	pid_t gone;
+	int status;
+
+	REQUIRE_ROOT();
+	assert_int_equal(fixture__new(&f, 1, true), 0);
+	site.flags = HEAP_SITE_PUSHED;
+	assert_int_equal(fixture__probe(&f, &site, 1, getpid()), -EINVAL);
+	site.flags = 0;
+	site.size_reg = HEAP_NO_REG + 1;
+	assert_int_equal(fixture__probe(&f, &site, 1, getpid()), -EINVAL);
+	site.size_reg = DWARF_RDI;
+	assert_int_equal(fixture__probe(&f, &site, 0, getpid()), -EINVAL);
+	assert_int_equal(fixture__probe(&f, &site, 1, -1), -EINVAL);
+	gone = fork();
+	if (gone == 0)
+		_exit(0);
+	waitpid(gone, &status, 0);
+	assert_int_equal(fixture__probe(&f, &site, 1, gone), -ESRCH);
+	site.call = HEAP_CALLS;
+	assert_int_equal(fixture__probe(&f, &site, 1, getpid()), -EINVAL);
+	fixture__done(&f);
+}
+
+static void test_bad_records(void **state)
+{
+	struct heap_alloc_event ev = {
+		.kind = EVENT_HEAP_ALLOC,
+		.size = sizeof(ev),
+		.stack_id = 1,
+		.bytes = 5,
+		.q = 1,
+		.tgid = 7,
+	};
+	struct sample s;
+
+	assert_int_equal(probe_heap.ops->decode(NULL, &ev, sizeof(ev), &s), 0);
+	assert_int_equal(s.kind, SAMPLE_ALLOC);
+	assert_int_equal(s.alloc.bytes, 5);
+	assert_int_equal(s.pid, 7);
+	assert_int_equal(probe_heap.ops->decode(NULL, &ev, sizeof(ev) - 1, &s), -EBADMSG);
+	ev.bytes = 0;
+	assert_int_equal(probe_heap.ops->decode(NULL, &ev, sizeof(ev), &s), -EBADMSG);
+	ev.bytes = 1;
+	ev.q = 0;
+	assert_int_equal(probe_heap.ops->decode(NULL, &ev, sizeof(ev), &s), -EBADMSG);
+	ev.q = 1;
+	ev.stack_id = STACK_ID_NONE;
+	assert_int_equal(probe_heap.ops->decode(NULL, &ev, sizeof(ev), &s), -EBADMSG);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_call_counts),
+		cmocka_unit_test(test_registers_are_intact),
+		cmocka_unit_test(test_detached_under_load),
+		cmocka_unit_test(test_threads),
 		cmocka_unit_test(test_costs_are_measured),
+		cmocka_unit_test(test_selects_by_bytes),
+		cmocka_unit_test(test_reallocs),
+		cmocka_unit_test(test_realloc_unsampled),
+		cmocka_unit_test(test_no_return),
+		cmocka_unit_test(test_filter),
+		cmocka_unit_test(test_live_set),
+		cmocka_unit_test(test_refuses),
+		cmocka_unit_test(test_bad_records),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * See heap_rows.h. Ids live in an array with a hash table over it that cannot delete: whoever frees
- * tells nobody, so what is gone shows in a walk only, after which array and table are made anew.
+ * See heap_rows.h. Most rows never have anything that lives when somebody looks, and a host has
+ * many: what a walk adds up is kept apart from what each row needs. Ids live in an array with a
+ * hash table over it that cannot delete: whoever frees tells nobody, so what is gone shows in a
+ * walk only, after which array and table are made anew.
  */
 #include "profile/heap_rows.h"
 
@@ -25,6 +27,25 @@
 /* More than any process can have: sums of 2^32 of them do not overflow. */
 #define WEIGHT_MAX 0x1p62L
 
+/* The slice of time that is going on: samples of before are in slices_variance. */
+struct slice {
+	uint64_t number;
+	double bytes, squares; /* Σ of weights, and of their squares */
+	double off;            /* 1 - q */
+};
+
+struct row {
+	struct heap_sums alloc;
+	struct slice slice;
+	uint32_t live; /* index in lives + 1; 0: none */
+};
+
+struct live_row {
+	struct heap_sums inuse;
+	double age_bytes[HEAP_AGES];
+	struct heap_point points[HEAP_POINTS];
+};
+
 struct live_id {
 	uint64_t id;
 	uint64_t time_ns;
@@ -34,14 +55,16 @@ struct live_id {
 
 struct heap_rows {
 	uint64_t interval_bytes, seed;
-	struct heap_row *rows;
+	struct row *rows;
 	size_t rows_cnt, rows_cap;
+	struct live_row *lives;
+	size_t lives_cnt, lives_cap;
 	struct live_id *ids;
 	size_t ids_cnt, ids_cap;
 	struct id_table by_id;
-	size_t walk_at;          /* so many ids */
-	bool is_over;            /* nothing is known to be live any more */
-	struct heap_slice slice; /* of all rows */
+	size_t walk_at;     /* so many ids */
+	bool is_over;       /* nothing is known to be live any more */
+	struct slice slice; /* of all rows */
 	double slices_variance;
 	struct heap_sums strays;
 	uint32_t walk; /* number of the walk that goes on, or went on last */
@@ -148,6 +171,7 @@ void heap_rows__free(struct heap_rows *rows)
 	id_table__done(&rows->by_id);
 	free(rows->ids);
 	free(rows->rows);
+	free(rows->lives);
 	free(rows);
 }
 
@@ -218,13 +242,31 @@ static void index_ids(struct heap_rows *rows)
 /* --- rows ---------------------------------------------------------------------------------------
  */
 
-static int get_row(struct heap_rows *rows, uint32_t row, struct heap_row **ret)
+static int get_row(struct heap_rows *rows, uint32_t row, struct row **ret)
 {
 	if (array__reserve(rows->rows, rows->rows_cap, (size_t)row + 1))
 		return -ENOMEM;
 	while (rows->rows_cnt <= row)
-		rows->rows[rows->rows_cnt++] = (struct heap_row){ .alloc.samples = 0 };
+		rows->rows[rows->rows_cnt++] = (struct row){ .live = 0 };
 	*ret = &rows->rows[row];
+	return 0;
+}
+
+static int get_live_row(struct heap_rows *rows, uint32_t row, struct live_row **ret)
+{
+	struct row *r;
+	int err;
+
+	err = get_row(rows, row, &r);
+	if (!err && !r->live)
+		err = array__reserve(rows->lives, rows->lives_cap, rows->lives_cnt + 1);
+	if (err)
+		return err;
+	if (!r->live) {
+		rows->lives[rows->lives_cnt++] = (struct live_row){ .inuse.samples = 0 };
+		r->live = (uint32_t)rows->lives_cnt;
+	}
+	*ret = &rows->lives[r->live - 1];
 	return 0;
 }
 
@@ -232,13 +274,13 @@ static int get_row(struct heap_rows *rows, uint32_t row, struct heap_row **ret)
  * Horvitz-Thompson for two that are selected together: with probability p1 p2 q, not p1 q p2 q. So
  * each pair of one slice adds (1 - q) × the product of their weights, twice.
  */
-static void end_slice(struct heap_slice *s, double *slices_variance)
+static void end_slice(struct slice *s, double *slices_variance)
 {
 	*slices_variance += s->off * (s->bytes * s->bytes - s->squares);
-	*s = (struct heap_slice){ .bytes = 0 };
+	*s = (struct slice){ .bytes = 0 };
 }
 
-static void add_to_slice(struct heap_slice *s, double *slices_variance, const struct heap_alloc *a,
+static void add_to_slice(struct slice *s, double *slices_variance, const struct heap_alloc *a,
 			 double weight)
 {
 	uint64_t number = a->time_ns / SLICE_NS;
@@ -264,7 +306,7 @@ double heap_rows__end_slices(struct heap_rows *rows)
 int heap_rows__add(struct heap_rows *rows, uint32_t row, const struct heap_alloc *a, bool is_live)
 {
 	struct heap_sums sums = heap_sums__of(a, rows->interval_bytes);
-	struct heap_row *r;
+	struct row *r;
 	int err;
 
 	err = get_row(rows, row, &r);
@@ -290,10 +332,12 @@ void heap_rows__begin_walk(struct heap_rows *rows, uint64_t now_ns, int point)
 	rows->walk_ns = now_ns;
 	rows->point = point < HEAP_POINTS ? point : -1;
 	rows->strays = (struct heap_sums){ .samples = 0 };
-	for (i = 0; rows->point >= 0 && i < rows->rows_cnt; i++) {
-		rows->rows[i].inuse = (struct heap_sums){ .samples = 0 };
-		rows->rows[i].points[rows->point] = (struct heap_point){ .bytes = 0 };
-		memset(rows->rows[i].age_bytes, 0, sizeof(rows->rows[i].age_bytes));
+	for (i = 0; rows->point >= 0 && i < rows->lives_cnt; i++) {
+		struct live_row *live = &rows->lives[i];
+
+		live->inuse = (struct heap_sums){ .samples = 0 };
+		live->points[rows->point] = (struct heap_point){ .bytes = 0 };
+		memset(live->age_bytes, 0, sizeof(live->age_bytes));
 	}
 }
 
@@ -312,7 +356,7 @@ int heap_rows__see(struct heap_rows *rows, const struct heap_alloc *a, uint32_t 
 {
 	struct live_id *known = a->id ? find_id(rows, a->id) : NULL;
 	struct heap_point *point;
-	struct heap_row *r;
+	struct live_row *live;
 	int err;
 
 	if (known && known->walk == rows->walk)
@@ -324,12 +368,12 @@ int heap_rows__see(struct heap_rows *rows, const struct heap_alloc *a, uint32_t 
 		heap_sums__add(&rows->strays, ret_sums);
 	if (rows->point < 0)
 		return 1;
-	err = get_row(rows, known ? known->row : stray_row, &r);
+	err = get_live_row(rows, known ? known->row : stray_row, &live);
 	if (err)
 		return err;
-	heap_sums__add(&r->inuse, ret_sums);
-	r->age_bytes[age_slot(rows->walk_ns, a->time_ns)] += from_fixed(ret_sums->bytes);
-	point = &r->points[rows->point];
+	heap_sums__add(&live->inuse, ret_sums);
+	live->age_bytes[age_slot(rows->walk_ns, a->time_ns)] += from_fixed(ret_sums->bytes);
+	point = &live->points[rows->point];
 	point->bytes += from_fixed(ret_sums->bytes);
 	point->variance += ret_sums->variance;
 	return 1;
@@ -366,9 +410,17 @@ size_t heap_rows__cnt(const struct heap_rows *rows)
 	return rows->rows_cnt;
 }
 
-const struct heap_row *heap_rows__get(const struct heap_rows *rows, size_t row)
+void heap_rows__get(const struct heap_rows *rows, size_t row, struct heap_row *ret)
 {
-	return &rows->rows[row];
+	const struct row *r = &rows->rows[row];
+	const struct live_row *live = r->live ? &rows->lives[r->live - 1] : NULL;
+
+	*ret = (struct heap_row){ .alloc = r->alloc };
+	if (!live)
+		return;
+	ret->inuse = live->inuse;
+	memcpy(ret->age_bytes, live->age_bytes, sizeof(ret->age_bytes));
+	memcpy(ret->points, live->points, sizeof(ret->points));
 }
 
 const struct heap_sums *heap_rows__strays(const struct heap_rows *rows)

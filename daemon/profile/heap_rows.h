@@ -44,17 +44,9 @@ struct heap_amount heap_sums__amount(const struct heap_sums *s);
 /* To the nearest whole, INT64_MAX at most. */
 int64_t heap_sums__round(unsigned __int128 sum);
 
-/* The slice of time that is going on: samples of before are in slices_variance. */
-struct heap_slice {
-	uint64_t number;
-	double bytes, squares; /* Σ of weights, and of their squares */
-	double off;            /* 1 - q */
-};
-
 /* The sums of one row; of the live set: as the last walk with a point found it. */
 struct heap_row {
 	struct heap_sums alloc, inuse;
-	struct heap_slice slice;
 	double age_bytes[HEAP_AGES];
 	struct heap_point {
 		double bytes, variance;
@@ -92,7 +84,7 @@ void heap_rows__end_live(struct heap_rows *rows);
 double heap_rows__end_slices(struct heap_rows *rows);
 
 size_t heap_rows__cnt(const struct heap_rows *rows);
-const struct heap_row *heap_rows__get(const struct heap_rows *rows, size_t row);
+void heap_rows__get(const struct heap_rows *rows, size_t row, struct heap_row *ret);
 /* Of the last walk. */
 const struct heap_sums *heap_rows__strays(const struct heap_rows *rows);
 size_t heap_rows__ids(const struct heap_rows *rows); /* known */

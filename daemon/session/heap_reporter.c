@@ -104,11 +104,14 @@ static void sum_known(const struct heap_reporter *in, struct heap_sums *ret)
 		.bytes = (unsigned __int128)in->weight_interval_bytes << HEAP_FRACTION_BITS,
 		.samples = 1,
 	};
+	struct heap_row row;
 	size_t i;
 
 	*ret = (struct heap_sums){ .samples = 0 };
-	for (i = 0; i < heap_rows__cnt(in->rows); i++)
-		heap_sums__add(ret, &heap_rows__get(in->rows, i)->alloc);
+	for (i = 0; i < heap_rows__cnt(in->rows); i++) {
+		heap_rows__get(in->rows, i, &row);
+		heap_sums__add(ret, &row.alloc);
+	}
 	if (!ret->samples)
 		*ret = guess;
 }
@@ -159,11 +162,11 @@ static int make_extras(struct maker *m)
 		extra->root = "[lost]";
 	}
 	if (heap_rows__cnt(rows) > KEPT_STACK_UNKNOWN)
-		m->extras[0].row = *heap_rows__get(rows, KEPT_STACK_UNKNOWN);
+		heap_rows__get(rows, KEPT_STACK_UNKNOWN, &m->extras[0].row);
 	if (heap_rows__cnt(rows) > KEPT_STACK_RING_FULL)
-		find_extra(m, "ring_full")->row = *heap_rows__get(rows, KEPT_STACK_RING_FULL);
+		heap_rows__get(rows, KEPT_STACK_RING_FULL, &find_extra(m, "ring_full")->row);
 	if (heap_rows__cnt(rows) > KEPT_STACK_PROFILE_FULL)
-		find_extra(m, "profile_full")->row = *heap_rows__get(rows, KEPT_STACK_PROFILE_FULL);
+		heap_rows__get(rows, KEPT_STACK_PROFILE_FULL, &find_extra(m, "profile_full")->row);
 	sum_known(m->in, &known);
 	add_lost(m, &known);
 	for (i = 0, err = 0; !err && i < 1 + drop_reasons_cnt; i++)
@@ -208,6 +211,7 @@ static int emit_row(struct maker *m, const struct heap_row *row, const struct ke
 static int emit_rows(struct maker *m)
 {
 	const struct heap_rows *rows = m->in->rows;
+	struct heap_row row;
 	size_t i;
 	int err = 0;
 
@@ -217,7 +221,8 @@ static int emit_rows(struct maker *m)
 	for (i = KEPT_STACK_STAND_INS; !err && i < heap_rows__cnt(rows); i++) {
 		const struct kept_stack stack = kept_stacks__get(m->in->stacks, (uint32_t)i);
 
-		err = emit_row(m, heap_rows__get(rows, i), &stack);
+		heap_rows__get(rows, i, &row);
+		err = emit_row(m, &row, &stack);
 	}
 	for (i = 0; !err && i < 1 + drop_reasons_cnt; i++) {
 		const struct extra_row *extra = &m->extras[i];

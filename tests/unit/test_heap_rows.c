@@ -24,6 +24,14 @@ static struct heap_alloc alloc_of(uint64_t id, uint64_t bytes)
 	return (struct heap_alloc){ .id = id, .time_ns = id, .bytes = bytes, .q = UINT32_MAX };
 }
 
+static struct heap_row row_of(const struct heap_rows *rows, size_t i)
+{
+	struct heap_row row;
+
+	heap_rows__get(rows, i, &row);
+	return row;
+}
+
 /* --- the estimator ------------------------------------------------------------------------------
  */
 
@@ -113,8 +121,10 @@ static struct outcome simulate(uint64_t *random)
 	assert_int_equal(heap_rows__strays(rows)->samples, 0);
 	assert_int_equal(heap_rows__ids(rows), kept_cnt);
 	for (i = 0; i < heap_rows__cnt(rows); i++) {
-		heap_sums__add(&alloc, &heap_rows__get(rows, i)->alloc);
-		heap_sums__add(&inuse, &heap_rows__get(rows, i)->inuse);
+		const struct heap_row row = row_of(rows, i);
+
+		heap_sums__add(&alloc, &row.alloc);
+		heap_sums__add(&inuse, &row.inuse);
 	}
 	return (struct outcome){ .alloc = heap_sums__amount(&alloc),
 				 .inuse = heap_sums__amount(&inuse) };
@@ -163,6 +173,7 @@ static void simulate_slices(uint64_t *random, struct heap_amount *ret_row,
 	_cleanup_(heap_rows__freep) struct heap_rows *rows = heap_rows__new(INTERVAL);
 	const uint64_t per_slice = 20000; /* of 1,000 bytes: 38 samples */
 	struct heap_sums total = { .samples = 0 };
+	struct heap_row row;
 	double skip;
 	uint64_t i, n;
 
@@ -182,10 +193,12 @@ static void simulate_slices(uint64_t *random, struct heap_amount *ret_row,
 		}
 	}
 	skip = heap_rows__end_slices(rows);
-	heap_sums__add(&total, &heap_rows__get(rows, 3)->alloc);
-	heap_sums__add(&total, &heap_rows__get(rows, 4)->alloc);
+	row = row_of(rows, 3);
+	*ret_row = heap_sums__amount(&row.alloc);
+	heap_sums__add(&total, &row.alloc);
+	row = row_of(rows, 4);
+	heap_sums__add(&total, &row.alloc);
 	total.slices_variance = skip;
-	*ret_row = heap_sums__amount(&heap_rows__get(rows, 3)->alloc);
 	*ret_total = heap_sums__amount(&total);
 }
 
@@ -283,17 +296,17 @@ static void test_rounded_once(void **state)
 {
 	struct heap_alloc a = alloc_of(0, 100);
 	_cleanup_(heap_rows__freep) struct heap_rows *rows = heap_rows__new(1);
-	const struct heap_row *row;
+	struct heap_row row;
 	size_t i;
 
 	a.weighted_bytes = 0;
 	a.q = 4294926337; /* 1 / 1.00000953661 */
 	for (i = 0; i < 1000000; i++)
 		assert_int_equal(heap_rows__add(rows, 5, &a, false), 0);
-	row = heap_rows__get(rows, 5);
-	assert_int_equal(heap_sums__round(row->alloc.objects), 1000010);
-	assert_int_equal(heap_sums__round(row->alloc.bytes), 100000954);
-	assert_int_equal(row->alloc.samples, 1000000);
+	row = row_of(rows, 5);
+	assert_int_equal(heap_sums__round(row.alloc.objects), 1000010);
+	assert_int_equal(heap_sums__round(row.alloc.bytes), 100000954);
+	assert_int_equal(row.alloc.samples, 1000000);
 	assert_int_equal(heap_sums__round(ONE / 2), 1);
 	assert_int_equal(heap_sums__round(ONE / 2 - 1), 0);
 }
@@ -339,11 +352,11 @@ static void test_walk(void **state)
 	a = alloc_of(77, 160); /* its record never came */
 	assert_int_equal(heap_rows__see(rows, &a, 1, &s), 1);
 	heap_rows__end_walk(rows);
-	assert_true(heap_rows__get(rows, 3)->inuse.bytes == 10 * ONE);
-	assert_true(heap_rows__get(rows, 3)->age_bytes[3] == 10); /* 99 s */
-	assert_true(heap_rows__get(rows, 3)->points[3].bytes == 10);
-	assert_true(heap_rows__get(rows, 1)->inuse.bytes == 320 * ONE);
-	assert_true(heap_rows__get(rows, 4)->inuse.samples == 0);
+	assert_true(row_of(rows, 3).inuse.bytes == 10 * ONE);
+	assert_true(row_of(rows, 3).age_bytes[3] == 10); /* 99 s */
+	assert_true(row_of(rows, 3).points[3].bytes == 10);
+	assert_true(row_of(rows, 1).inuse.bytes == 320 * ONE);
+	assert_true(row_of(rows, 4).inuse.samples == 0);
 	assert_true(heap_rows__strays(rows)->bytes == 160 * ONE);
 	/* b was freed; c is too young to tell. */
 	assert_int_equal(heap_rows__ids(rows), 2);
@@ -351,16 +364,16 @@ static void test_walk(void **state)
 	assert_int_equal(heap_rows__see(rows, &c, 1, &s), 1);
 	assert_int_equal(heap_rows__see(rows, &b, 1, &s), 1);
 	heap_rows__end_walk(rows);
-	assert_true(heap_rows__get(rows, 4)->inuse.bytes == 40 * ONE);
-	assert_true(heap_rows__get(rows, 4)->age_bytes[1] == 40);
-	assert_true(heap_rows__get(rows, 3)->inuse.samples == 0);
+	assert_true(row_of(rows, 4).inuse.bytes == 40 * ONE);
+	assert_true(row_of(rows, 4).age_bytes[1] == 40);
+	assert_true(row_of(rows, 3).inuse.samples == 0);
 	assert_true(heap_rows__strays(rows)->bytes == 20 * ONE);
 	heap_rows__end_live(rows);
 	assert_int_equal(heap_rows__ids(rows), 0);
-	assert_true(heap_rows__get(rows, 4)->inuse.samples == 0);
+	assert_true(row_of(rows, 4).inuse.samples == 0);
 	assert_int_equal(heap_rows__add(rows, 4, &c, true), 0);
 	assert_int_equal(heap_rows__ids(rows), 0);
-	assert_true(heap_rows__get(rows, 4)->alloc.bytes == 100 * ONE);
+	assert_true(row_of(rows, 4).alloc.bytes == 100 * ONE);
 }
 
 static void test_ages(void **state)
@@ -382,7 +395,7 @@ static void test_ages(void **state)
 	}
 	heap_rows__end_walk(rows);
 	for (i = 0; i < HEAP_AGES; i++)
-		assert_true(heap_rows__get(rows, 0)->age_bytes[i] == (i == 4 ? 1 : 2));
+		assert_true(row_of(rows, 0).age_bytes[i] == (i == 4 ? 1 : 2));
 }
 
 /* What a walk that is no point finds changes no figure. */
@@ -399,8 +412,8 @@ static void test_walk_without_point(void **state)
 	heap_rows__begin_walk(rows, 2 * SECOND, -1);
 	heap_rows__end_walk(rows);
 	assert_int_equal(heap_rows__ids(rows), 0);
-	assert_true(heap_rows__get(rows, 0)->points[0].bytes == 10);
-	assert_true(heap_rows__get(rows, 0)->inuse.bytes == 10 * ONE);
+	assert_true(row_of(rows, 0).points[0].bytes == 10);
+	assert_true(row_of(rows, 0).inuse.bytes == 10 * ONE);
 }
 
 #define LIVE_CNT 20000

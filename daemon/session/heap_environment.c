@@ -71,6 +71,8 @@ static int open_in_path(const char *name)
 	const char *path = getenv("PATH"), *dir;
 	int err = -ENOENT, fd;
 
+	if (!*name)
+		return -ENOENT;
 	for (dir = path ?: "/bin:/usr/bin"; dir;
 	     dir = strchr(dir, ':') ? strchr(dir, ':') + 1 : NULL) {
 		int len = (int)strcspn(dir, ":");

@@ -104,6 +104,7 @@ enum answer { ANSWER_THROUGH, ANSWER_NO_CALL, ANSWER_REFUSED };
 static void __attribute__((noreturn)) make_call(bool is_filtered)
 {
 	prctl(PR_SET_DUMPABLE, 0); /* no core */
+	signal(SIGILL, SIG_DFL);
 	if (is_filtered && install_filter())
 		_exit(ANSWER_REFUSED);
 	_exit(syscall(NR_URETPROBE) == -1 && errno == ENOSYS ? ANSWER_NO_CALL : ANSWER_REFUSED);

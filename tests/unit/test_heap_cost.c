@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * session/heap_cost and heap_facts: what hits cost, and what /proc says.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+#include "session/heap_cost.h"
+#include "session/heap_facts.h"
+
+static void test_plain_hits(void **state)
+{
+	const struct heap_costs costs = { .alloc_ns = 700, .free_ns = 600, .stepped_ns = 8000 };
+	const struct heap_site_counts sites = { .allocs = 8, .frees = 1 };
+	const struct heap_hits before = { .allocs = 100, .frees = 50, .selected = 2 },
+			       now = { .allocs = 1100, .frees = 550, .selected = 12 };
+	struct heap_cost_totals t = { .cpu_ns = 10000000 };
+
+	heap_cost__add(&t, &before, &now, &costs, &sites);
+	assert_int_equal(t.alloc_hits, 1000);
+	assert_int_equal(t.free_hits, 500);
+	/* 1,000 traps, 10 of which came back, and 500. */
+	assert_float_equal(t.cost_ns, 700000 + 7000 + 300000, 0.5);
+	assert_float_equal(heap_cost__percent(&t), 10.07, 0.001);
+	assert_float_equal(heap_cost__ns_per_hit(&t), 1007000 / 1500.0, 0.001);
+	heap_cost__add(&t, &now, &now, &costs, &sites);
+	assert_int_equal(t.alloc_hits, 1000);
+	assert_float_equal(t.cost_ns, 1007000, 0.5);
+}
+
+static void test_stepped_sites(void **state)
+{
+	const struct heap_costs costs = { .alloc_ns = 700, .free_ns = 600, .stepped_ns = 8000 };
+	const struct heap_site_counts sites = {
+		.allocs = 4, .allocs_stepped = 1, .frees = 1, .frees_stepped = 1
+	};
+	const struct heap_hits before = { 0 }, now = { .allocs = 10, .frees = 10 };
+	struct heap_cost_totals t = { 0 };
+
+	heap_cost__add(&t, &before, &now, &costs, &sites);
+	assert_float_equal(t.cost_ns, 10 * (700 + 2000) + 10 * (600 + 8000), 0.5);
+}
+
+static void test_nothing_known(void **state)
+{
+	const struct heap_cost_totals t = { .cost_ns = 5 };
+
+	assert_true(heap_cost__percent(&t) < 0);
+	assert_float_equal(heap_cost__ns_per_hit(&t), 0, 0);
+}
+
+static void test_cpu_time(void **state)
+{
+	static const char line[] = "7 (a) 1 b) S 1 7 7 0 -1 4194304 5 6 7 8 100 23 4000 500 20 0\n";
+	uint64_t ns = 0;
+
+	assert_int_equal(heap_cost__parse_cpu(line, false, &ns), 0);
+	assert_int_equal(ns, 1230000000);
+	assert_int_equal(heap_cost__parse_cpu(line, true, &ns), 0);
+	assert_int_equal(ns, 46230000000);
+	assert_int_equal(heap_cost__parse_cpu("7 (a) S 1 7", false, &ns), -EBADMSG);
+	assert_int_equal(heap_cost__parse_cpu("", false, &ns), -EBADMSG);
+}
+
+static pid_t dead_process(void)
+{
+	pid_t pid = fork();
+
+	if (!pid)
+		_exit(0);
+	waitpid(pid, NULL, 0);
+	return pid;
+}
+
+static void test_cpu_time_of_processes(void **state)
+{
+	volatile uint64_t sum = 0;
+	uint64_t ns = 0;
+	int i;
+
+	for (i = 0; i < 100000000 && !ns; i++) {
+		sum += (uint64_t)i;
+		if (i % 1000000 == 0)
+			assert_int_equal(heap_cost__read_cpu(getpid(), false, &ns), 0);
+	}
+	assert_true(ns > 0);
+	assert_int_equal(heap_cost__read_cpu(dead_process(), false, &ns), -ESRCH);
+}
+
+static void test_status(void **state)
+{
+	struct heap_facts facts;
+
+	assert_int_equal(heap_facts__parse("Name:\ta\nTracerPid:\t77\nSeccomp:\t2\n", &facts), 0);
+	assert_int_equal(facts.tracer, 77);
+	assert_int_equal(facts.seccomp, 2);
+	/* A name is the process's own: it may look like any line, but begins none. */
+	assert_int_equal(heap_facts__parse("Name:\tTracerPid:\t5\nTracerPid:\t0\n", &facts), 0);
+	assert_int_equal(facts.tracer, 0);
+	assert_int_equal(facts.seccomp, 0);
+	assert_int_equal(heap_facts__parse("Name:\ta\n", &facts), -EBADMSG);
+	assert_int_equal(heap_facts__read(getpid(), &facts), 0);
+	assert_int_equal(heap_facts__read(dead_process(), &facts), -ESRCH);
+}
+
+static void test_rss(void **state)
+{
+	size_t bytes = 64 << 20, i;
+	uint64_t before = heap_facts__rss(getpid()), after;
+	char *p = malloc(bytes);
+
+	assert_non_null(p);
+	for (i = 0; i < bytes; i += 4096)
+		((volatile char *)p)[i] = 1;
+	after = heap_facts__rss(getpid());
+	assert_true(before > 0);
+	assert_true(after > before + bytes - (1 << 20));
+	free(p);
+	assert_int_equal(heap_facts__rss(dead_process()), 0);
+}
+
+static void test_cgroups(void **state)
+{
+	static const char text[] = "12:cpu,cpuacct:/other\n1:name=systemd:/a/b\n0::/a/b/c\n";
+
+	assert_true(heap_facts__cgroup_matches(text, "/a/b/c"));
+	assert_true(heap_facts__cgroup_matches(text, "/a/b"));
+	assert_true(heap_facts__cgroup_matches(text, "/a"));
+	assert_true(heap_facts__cgroup_matches(text, "/"));
+	assert_false(heap_facts__cgroup_matches(text, "/a/b/c/d"));
+	assert_false(heap_facts__cgroup_matches(text, "/a/bb"));
+	assert_false(heap_facts__cgroup_matches(text, "/other"));
+	assert_false(heap_facts__cgroup_matches("0::/a/bc\n", "/a/b"));
+	assert_true(heap_facts__cgroup_matches("0::/a/b", "/a/b"));
+	assert_false(heap_facts__cgroup_matches("", "/"));
+	assert_false(heap_facts__is_in_cgroup(dead_process(), "/"));
+}
+
+/* What the kernel answers depends on the kernel; that it is asked without harm does not. */
+static void test_seccomp_is_asked(void **state)
+{
+	bool first = heap_facts__seccomp_allows_returns();
+
+	assert_int_equal(heap_facts__seccomp_allows_returns(), first);
+	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+	assert_int_equal(errno, ECHILD);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_plain_hits),
+		cmocka_unit_test(test_stepped_sites),
+		cmocka_unit_test(test_nothing_known),
+		cmocka_unit_test(test_cpu_time),
+		cmocka_unit_test(test_cpu_time_of_processes),
+		cmocka_unit_test(test_status),
+		cmocka_unit_test(test_rss),
+		cmocka_unit_test(test_cgroups),
+		cmocka_unit_test(test_seccomp_is_asked),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "collect/kernel_features.h"
 #include "options.h"
+#include "session/heap_environment.h"
 
 static const char *state_name(const struct feature *f)
 {
@@ -61,6 +62,20 @@ static int append_verdict(struct buf *out, const struct kernel_features *feature
 	return EXIT_STATUS_OK;
 }
 
+/* A matter of our own installation, not of the host. */
+static void append_library(struct buf *out)
+{
+	_cleanup_free_ char *library = heap_environment__library();
+	struct feature f = { .name = HEAP_LIBRARY,
+			     .state = library ? FEATURE_OK : FEATURE_DEGRADED };
+
+	snprintf(f.detail, sizeof(f.detail), "%s",
+		 library ?: "neither beside cprofd nor where it is installed");
+	if (!library)
+		snprintf(f.advice, sizeof(f.advice), "--heap probes COMMAND by uprobes, too");
+	append_line(out, &f);
+}
+
 int doctor__run(void)
 {
 	_cleanup_buf_ struct buf out = BUF_INIT;
@@ -71,6 +86,7 @@ int doctor__run(void)
 	kernel_features__probe(&features, false);
 	for (i = 0; i < features.features_cnt; i++)
 		append_line(&out, &features.features[i]);
+	append_library(&out);
 	status = append_verdict(&out, &features);
 	err = buf__error(&out) ?: file__write_all(STDOUT_FILENO, out.data, out.len);
 	if (err) {

@@ -120,17 +120,18 @@ static bool read_stub(const struct code *c, uint64_t address, uint64_t *ret)
 	return false;
 }
 
-bool code__target(const struct code *c, const struct insn *insn, uint64_t *ret)
+/* Replaces a target that is a slot or a stub by what is meant. */
+static void resolve_target(const struct code *c, const struct code_body *b, struct insn *insn)
 {
-	switch (insn->target_kind) {
-	case INSN_TARGET_ADDRESS:
-		if (insn->kind == INSN_CONDITIONAL || !read_stub(c, insn->target, ret))
-			*ret = insn->target;
-		return true;
-	case INSN_TARGET_SLOT:
-		return read_slot(c, insn->target, ret);
-	default:
-		return false;
+	uint64_t target;
+
+	if (insn->target_kind == INSN_TARGET_SLOT && read_slot(c, insn->target, &target)) {
+		insn->target_kind = INSN_TARGET_ADDRESS;
+		insn->target = target;
+	} else if (insn->target_kind == INSN_TARGET_ADDRESS &&
+		   (insn->target < b->start || insn->target >= b->end) &&
+		   read_stub(c, insn->target, &target)) {
+		insn->target = target;
 	}
 }
 
@@ -170,6 +171,7 @@ static enum parse_status decode_body(struct code *c, struct code_body *b, size_t
 		insn = &insns[cnt];
 		if (!insn__decode(b->bytes + used, bytes_cnt - used, at, insn))
 			break;
+		resolve_target(c, b, insn);
 		cnt++;
 		c->insns_left--;
 		at += insn->length;

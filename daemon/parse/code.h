@@ -11,12 +11,12 @@
 #include "parse/elf_image.h"
 #include "parse/insn.h"
 
-#define CODE_BODIES_MAX 1024
+#define CODE_BODIES_MAX 512
 
 struct code_body {
 	uint64_t start, end;
 	const unsigned char *bytes; /* of [start, end) */
-	struct insn *insns;         /* from start on, without gaps */
+	struct insn *insns;         /* from start on, without gaps; targets are final */
 	size_t insns_cnt;
 	bool is_whole; /* they reach the end */
 };
@@ -51,10 +51,6 @@ int code__body(struct code *c, uint64_t address, uint64_t size, bool is_start);
 
 /* The body that an address lies in, if it has been decoded; -1. */
 int code__find(const struct code *c, uint64_t address);
-
-/* Where an instruction leads: through the slots, and through a stub of the procedure linkage table.
- * False: nowhere that is known. */
-bool code__target(const struct code *c, const struct insn *insn, uint64_t *ret);
 
 /* Index of the body's instruction at an address; insns_cnt: none begins there. */
 size_t code_body__find(const struct code_body *b, uint64_t address);

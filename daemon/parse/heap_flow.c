@@ -39,6 +39,13 @@ const struct heap_candidate *heap_program__find(const struct heap_program *p, ui
 	return low < p->cnt && p->items[low].address == address ? &p->items[low] : NULL;
 }
 
+/* The candidate that a jump or a call leads to; NULL: none. */
+static const struct heap_candidate *target_of(const struct heap_program *p, const struct insn *insn)
+{
+	return insn->target_kind == INSN_TARGET_ADDRESS ? heap_program__find(p, insn->target)
+							: NULL;
+}
+
 static bool is_malloc_like(const struct heap_candidate *c)
 {
 	const struct heap_function *f = c->function;
@@ -118,12 +125,11 @@ static void visit(struct walk *w, size_t idx)
 	const struct insn *insn = &w->body->insns[idx];
 	const bool allocates = heap_candidate__allocates(w->self);
 	const struct heap_candidate *called;
-	uint64_t target;
 
 	switch (insn->kind) {
 	case INSN_JUMP:
-		if (code__target(&w->program->code, insn, &target))
-			go_to(w, target);
+		if (insn->target_kind == INSN_TARGET_ADDRESS)
+			go_to(w, insn->target);
 		else
 			w->escapes = true;
 		break;
@@ -133,9 +139,7 @@ static void visit(struct walk *w, size_t idx)
 		add_open(w, idx + 1);
 		break;
 	case INSN_CALL:
-		called = code__target(&w->program->code, insn, &target)
-				 ? heap_program__find(w->program, target)
-				 : NULL;
+		called = target_of(w->program, insn);
 		if (called && called != w->self && w->self->function->family == HEAP_FAMILY_CXX &&
 		    heap_candidate__allocates(called) == allocates)
 			w->passes_on = true;
@@ -175,14 +179,7 @@ bool heap_flow__forwards(const struct heap_program *p, const struct heap_candida
 
 /* --- single questions --------------------------------------------------------------------------
  */
-static const struct heap_candidate *target_of(const struct heap_program *p, const struct insn *insn)
-{
-	uint64_t target;
-
-	return code__target(&p->code, insn, &target) ? heap_program__find(p, target) : NULL;
-}
-
-bool heap_flow__calls_allocation(const struct heap_program *p, const struct code_body *b)
+static bool calls_allocation(const struct heap_program *p, const struct code_body *b)
 {
 	for (size_t i = 0; i < b->insns_cnt; i++) {
 		const struct heap_candidate *c =
@@ -196,7 +193,7 @@ bool heap_flow__calls_allocation(const struct heap_program *p, const struct code
 
 static bool jumps_to_malloc(const struct heap_program *p, const struct insn *insn)
 {
-	const struct heap_candidate *c = insn->kind == INSN_JUMP ? target_of(p, insn) : NULL;
+	const struct heap_candidate *c = insn->kind == INSN_CALL ? NULL : target_of(p, insn);
 
 	return c && is_malloc_like(c);
 }
@@ -226,23 +223,28 @@ static bool leads_to_malloc(const struct heap_program *p, const struct code_body
 	return false;
 }
 
-bool heap_flow__relays_small(const struct heap_program *p, const struct code_body *b)
+static bool relays_small(const struct heap_program *p, const struct code_body *b)
 {
 	for (size_t i = 0; i + 1 < b->insns_cnt; i++) {
 		const struct insn *branch = &b->insns[i + 1];
+		const bool if_above = branch->condition == INSN_IF_ABOVE;
 		struct insn_effects e;
 
 		if (branch->kind != INSN_CONDITIONAL ||
-		    (branch->condition != INSN_IF_BELOW_OR_EQUAL &&
-		     branch->condition != INSN_IF_ABOVE) ||
+		    (!if_above && branch->condition != INSN_IF_BELOW_OR_EQUAL) ||
 		    !code_body__effects(b, i, &e) || e.compared == INSN_NO_REG ||
 		    e.constant != MALLOC_ALIGNMENT)
 			continue;
-		if (leads_to_malloc(p, b,
-				    branch->condition == INSN_IF_ABOVE
-					    ? i + 2
-					    : code_body__find(b, branch->target)))
+		if (if_above ? leads_to_malloc(p, b, i + 2)
+			     : jumps_to_malloc(p, branch) ||
+				       leads_to_malloc(p, b, code_body__find(b, branch->target)))
 			return true;
 	}
 	return false;
+}
+
+struct body_facts heap_flow__facts(const struct heap_program *p, const struct code_body *b)
+{
+	return (struct body_facts){ .calls_allocation = calls_allocation(p, b),
+				    .relays_small = relays_small(p, b) };
 }

@@ -19,8 +19,16 @@ struct heap_candidate {
 	bool is_range; /* calls another candidate on its own behalf */
 };
 
+/* What is asked of a body again and again. */
+struct body_facts {
+	bool calls_allocation; /* calls a candidate that allocates */
+	/* Compares something with 16 and, where it is not above, jumps to malloc. */
+	bool relays_small;
+};
+
 struct heap_program {
 	struct code code;
+	struct body_facts facts[CODE_BODIES_MAX];       /* of code.bodies */
 	struct heap_candidate items[ELF_FUNCTIONS_MAX]; /* by address, each once */
 	size_t cnt;
 };
@@ -40,11 +48,9 @@ const struct heap_candidate *heap_program__find(const struct heap_program *p, ui
  */
 bool heap_flow__forwards(const struct heap_program *p, const struct heap_candidate *c);
 
-/* Whether a body calls a candidate that allocates, or jumps to malloc itself. */
-bool heap_flow__calls_allocation(const struct heap_program *p, const struct code_body *b);
+/* Whether a body jumps to malloc. */
 bool heap_flow__jumps_to_malloc(const struct heap_program *p, const struct code_body *b);
 
-/* Whether a body compares something with 16 and, where it is not above, jumps to malloc. */
-bool heap_flow__relays_small(const struct heap_program *p, const struct code_body *b);
+struct body_facts heap_flow__facts(const struct heap_program *p, const struct code_body *b);
 
 #endif

@@ -23,60 +23,60 @@
 
 /* --- the file ----------------------------------------------------------------------------------
  */
-static bool names_a_library(Elf_Scn *dynamic)
+static bool names_a_library(const struct elf_image *image, const GElf_Phdr *dynamic)
 {
-	GElf_Shdr shdr;
-	Elf_Data *data;
-	size_t cnt;
+	Elf_Data *data = NULL;
 
-	data = gelf_getshdr(dynamic, &shdr) && shdr.sh_entsize ? elf_getdata(dynamic, NULL) : NULL;
-	cnt = data ? data->d_size / shdr.sh_entsize : 0;
-	for (size_t i = 0; i < cnt && i <= INT32_MAX; i++) {
+	if (dynamic->p_offset <= image->size && dynamic->p_filesz <= PARSE_NOTE_BYTES &&
+	    dynamic->p_filesz <= image->size - dynamic->p_offset)
+		data = elf_getdata_rawchunk(image->elf, (int64_t)dynamic->p_offset,
+					    dynamic->p_filesz, ELF_T_DYN);
+	for (int i = 0; data; i++) {
 		GElf_Dyn dyn;
 
-		if (!gelf_getdyn(data, (int)i, &dyn) || dyn.d_tag == DT_NULL)
-			return false;
+		if (!gelf_getdyn(data, i, &dyn) || dyn.d_tag == DT_NULL)
+			break;
 		if (dyn.d_tag == DT_NEEDED)
 			return true;
 	}
 	return false;
 }
 
-static void read_sections(const struct elf_image *image, struct heap_sites *r)
+static bool is_static(const struct elf_image *image)
+{
+	size_t cnt;
+
+	if (elf_getphdrnum(image->elf, &cnt))
+		return false;
+	for (size_t i = 0; i < cnt; i++) {
+		GElf_Phdr phdr;
+
+		if (gelf_getphdr(image->elf, (int)i, &phdr) &&
+		    (phdr.p_type == PT_INTERP ||
+		     (phdr.p_type == PT_DYNAMIC && names_a_library(image, &phdr))))
+			return false;
+	}
+	return true;
+}
+
+static bool is_go(const struct elf_image *image)
 {
 	Elf_Scn *scn = NULL;
 	size_t names;
 
 	if (elf_getshdrstrndx(image->elf, &names))
-		return;
+		return false;
 	while ((scn = elf_nextscn(image->elf, scn))) {
 		const char *name;
 		GElf_Shdr shdr;
 
 		if (!gelf_getshdr(scn, &shdr))
-			return;
-		if (shdr.sh_type == SHT_DYNAMIC && names_a_library(scn))
-			r->is_static = false;
+			return false;
 		name = elf_strptr(image->elf, names, shdr.sh_name);
 		if (name && (!strcmp(name, ".note.go.buildid") || !strcmp(name, ".go.buildinfo")))
-			r->is_go = true;
+			return true;
 	}
-}
-
-static void read_facts(const struct elf_image *image, struct heap_sites *r)
-{
-	size_t cnt;
-
-	r->is_static = true;
-	if (!elf_getphdrnum(image->elf, &cnt)) {
-		for (size_t i = 0; i < cnt; i++) {
-			GElf_Phdr phdr;
-
-			if (gelf_getphdr(image->elf, (int)i, &phdr) && phdr.p_type == PT_INTERP)
-				r->is_static = false;
-		}
-	}
-	read_sections(image, r);
+	return false;
 }
 
 /* --- candidates --------------------------------------------------------------------------------
@@ -148,8 +148,17 @@ static void take_candidates(const struct elf_image *image, const struct elf_func
 
 /* --- code --------------------------------------------------------------------------------------
  */
-/* Decodes what a candidate reaches directly and has no name here: by jumps always, since they may
- * lead back; by calls where it allocates. */
+/* Whether an instruction of 'b' leads out of it to code that has no name here. */
+static bool leads_to_part(const struct heap_program *p, const struct code_body *b,
+			  const struct insn *insn)
+{
+	return insn->target_kind == INSN_TARGET_ADDRESS &&
+	       (insn->target < b->start || insn->target >= b->end) &&
+	       !heap_program__find(p, insn->target);
+}
+
+/* Decodes what a candidate reaches directly: by jumps always, since they may lead back; by calls
+ * where it allocates. */
 static void decode_parts(struct heap_program *p, const struct heap_candidate *c)
 {
 	size_t insns_cnt = p->code.bodies[c->body].insns_cnt;
@@ -157,14 +166,11 @@ static void decode_parts(struct heap_program *p, const struct heap_candidate *c)
 	for (size_t i = 0; i < insns_cnt; i++) {
 		/* Decoding moves the bodies. */
 		const struct code_body *b = &p->code.bodies[c->body];
-		uint64_t target;
+		const struct insn *insn = &b->insns[i];
 
-		if (b->insns[i].target_kind == INSN_TARGET_NONE ||
-		    (b->insns[i].kind == INSN_CALL && !heap_candidate__allocates(c)) ||
-		    !code__target(&p->code, &b->insns[i], &target) ||
-		    (target >= b->start && target < b->end) || heap_program__find(p, target))
-			continue;
-		code__body(&p->code, target, 0, false);
+		if (leads_to_part(p, b, insn) &&
+		    (insn->kind != INSN_CALL || heap_candidate__allocates(c)))
+			code__body(&p->code, insn->target, 0, false);
 	}
 }
 
@@ -176,22 +182,16 @@ static void decode_all(struct heap_program *p)
 	for (size_t i = 0; i < p->cnt; i++)
 		if (p->items[i].body >= 0)
 			decode_parts(p, &p->items[i]);
+	for (size_t i = 0; i < p->code.bodies_cnt; i++)
+		p->facts[i] = heap_flow__facts(p, &p->code.bodies[i]);
 	for (size_t i = 0; i < p->cnt; i++)
 		p->items[i].forwards = heap_flow__forwards(p, &p->items[i]);
 }
 
-/* The body that an instruction of 'b' leads to outside of it, if it is one without a name. */
-static const struct code_body *part_at(struct heap_program *p, const struct code_body *b,
-				       const struct insn *insn)
+/* Index of the body that an instruction of 'b' leads to, if it is a part without a name; -1. */
+static int part_at(const struct heap_program *p, const struct code_body *b, const struct insn *insn)
 {
-	uint64_t target;
-	int idx;
-
-	if (insn->target_kind == INSN_TARGET_NONE || !code__target(&p->code, insn, &target) ||
-	    (target >= b->start && target < b->end) || heap_program__find(p, target))
-		return NULL;
-	idx = code__find(&p->code, target);
-	return idx < 0 ? NULL : &p->code.bodies[idx];
+	return leads_to_part(p, b, insn) ? code__find(&p->code, insn->target) : -1;
 }
 
 /* --- ranges ------------------------------------------------------------------------------------
@@ -206,24 +206,24 @@ static void add_range(const struct heap_program *p, const struct code_body *b, s
 	for (size_t i = 0; i < r->ranges_cnt; i++)
 		if (r->ranges[i].start == start)
 			return;
-	if (r->ranges_cnt < HEAP_RANGES_MAX)
-		r->ranges[r->ranges_cnt++] = (struct heap_range){
-			.start = start, .end = start + (b->end - b->start)
-		};
+	if (r->ranges_cnt == HEAP_RANGES_MAX)
+		return;
+	r->ranges[r->ranges_cnt].start = start;
+	r->ranges[r->ranges_cnt++].end = start + (b->end - b->start);
 }
 
-static void add_ranges(struct heap_program *p, struct heap_candidate *c, struct heap_sites *r)
+static void add_ranges(const struct heap_program *p, struct heap_candidate *c, struct heap_sites *r)
 {
 	const struct code_body *b = &p->code.bodies[c->body];
 
-	c->is_range = heap_flow__calls_allocation(p, b);
+	c->is_range = p->facts[c->body].calls_allocation;
 	if (c->is_range)
 		add_range(p, b, r);
 	for (size_t i = 0; i < b->insns_cnt; i++) {
-		const struct code_body *part = part_at(p, b, &b->insns[i]);
+		int part = part_at(p, b, &b->insns[i]);
 
-		if (part && heap_flow__calls_allocation(p, part))
-			add_range(p, part, r);
+		if (part >= 0 && p->facts[part].calls_allocation)
+			add_range(p, &p->code.bodies[part], r);
 	}
 }
 
@@ -232,25 +232,25 @@ static void add_ranges(struct heap_program *p, struct heap_candidate *c, struct 
 /* Whether an alignment up to that of malloc makes it go on to malloc. From a part that is called,
  * malloc returns into the caller: if that is a range the hit there is nested, and this one counts.
  */
-static bool relays_small_alignment(struct heap_program *p, const struct heap_candidate *c)
+static bool relays_small_alignment(const struct heap_program *p, const struct heap_candidate *c)
 {
 	const struct code_body *b = &p->code.bodies[c->body];
 
 	if (!c->function->alignment)
 		return false;
-	if (heap_flow__relays_small(p, b))
+	if (p->facts[c->body].relays_small)
 		return true;
 	for (size_t i = 0; i < b->insns_cnt; i++) {
-		const struct code_body *part = part_at(p, b, &b->insns[i]);
+		int part = part_at(p, b, &b->insns[i]);
 
-		if (part && (b->insns[i].kind != INSN_CALL || !c->is_range) &&
-		    heap_flow__relays_small(p, part))
+		if (part >= 0 && p->facts[part].relays_small &&
+		    (b->insns[i].kind != INSN_CALL || !c->is_range))
 			return true;
 	}
 	return false;
 }
 
-static void add_site(struct heap_program *p, const struct heap_candidate *c,
+static void add_site(const struct heap_program *p, const struct heap_candidate *c,
 		     const struct branch_targets *targets, struct heap_sites *r)
 {
 	const struct code_body *b = &p->code.bodies[c->body];
@@ -307,12 +307,11 @@ static enum parse_status probe_functions(const struct elf_image *image,
 
 enum parse_status heap_sites__find(const struct elf_image *image, struct heap_sites *ret)
 {
-	struct heap_sites r = { .refusal = HEAP_REFUSAL_NONE };
+	struct heap_sites r = { .is_static = is_static(image), .is_go = is_go(image) };
 	bool families[HEAP_FAMILIES] = { false };
 	struct elf_functions found;
 	enum parse_status status;
 
-	read_facts(image, &r);
 	status = find_functions(image, &found);
 	if (status != PARSE_OK)
 		return status;

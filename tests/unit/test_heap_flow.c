@@ -119,6 +119,9 @@ static void test_realloc_of_null(void **state)
 		  true, false, 0 },
 		{ "realloc", CODE(PUSH_RBX, CODE_CALL(OTHER, 1, MALLOC), POP_RBX, RET), true, true,
 		  0 },
+		/* A conditional jump does as well: je. */
+		{ "realloc", CODE(PUSH_RBX, POP_RBX, 0x0f, 0x84, CODE_REL32(OTHER, 3, MALLOC), RET),
+		  true, false, HEAP_SITE_NULL_ELSEWHERE },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
@@ -143,6 +146,10 @@ static void test_small_alignment(void **state)
 					 CODE(PUSH_RBX, POP_RBX, CMP_16, 0x76, 0x01, RET,
 					      CODE_JUMP(OTHER, 9, MALLOC)),
 					 true, false, HEAP_SITE_SMALL_ALIGN_ELSEWHERE };
+	const struct expected at_once = { "aligned_alloc",
+					  CODE(PUSH_RBX, POP_RBX, CMP_16, 0x0f, 0x86,
+					       CODE_REL32(OTHER, 7, MALLOC), RET),
+					  true, false, HEAP_SITE_SMALL_ALIGN_ELSEWHERE };
 	/* malloc would return into a range: nested, so this one counts. */
 	const struct expected ranged = { "posix_memalign",
 					 CODE(PUSH_RBX, CODE_CALL(OTHER, 1, PART),
@@ -160,6 +167,7 @@ static void test_small_alignment(void **state)
 	check(&unflagged, &wider);
 	check(&calls, &below);
 	check(&itself, NULL);
+	check(&at_once, NULL);
 	check(&ranged, &below);
 	check(&valloc, &below);
 }

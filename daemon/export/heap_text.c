@@ -28,9 +28,10 @@
 #define BYTES_WIDTH   9
 #define PERCENT_WIDTH 7
 #define ERROR_WIDTH   8
-#define OBJECTS_WIDTH 12
-#define LAST_WIDTH    9 /* samples, or a rate */
-#define FIGURES_WIDTH (BYTES_WIDTH + PERCENT_WIDTH + ERROR_WIDTH + OBJECTS_WIDTH + LAST_WIDTH)
+#define OBJECTS_WIDTH 11
+#define LAST_WIDTH    9  /* samples, or a rate */
+#define SPACE_WIDTH   11 /* of inuse_space, alloc_space */
+#define FIGURES_WIDTH (SPACE_WIDTH + PERCENT_WIDTH + ERROR_WIDTH + OBJECTS_WIDTH + LAST_WIDTH)
 #define AGE_WIDTH     11
 #define LABEL_WIDTH   11
 
@@ -141,7 +142,7 @@ static void put_total(struct screen *s, const char *label, const struct heap_amo
 	columns__put_bytes(s->out, BYTES_WIDTH, a->bytes);
 	buf__puts(s->out, " ±");
 	columns__put_bytes(s->out, ERROR_WIDTH, a->error_bytes);
-	columns__put_count(s->out, OBJECTS_WIDTH + 2, whole(a->objects));
+	columns__put_count(s->out, OBJECTS_WIDTH + 3, whole(a->objects));
 	buf__puts(s->out, " objects");
 }
 
@@ -317,7 +318,7 @@ static const struct heap_report_site **order_sites(const struct heap_report *r, 
 static void put_amount(struct screen *s, const struct heap_amount *a,
 		       const struct heap_amount *total)
 {
-	columns__put_bytes(s->out, BYTES_WIDTH, a->bytes);
+	columns__put_bytes(s->out, SPACE_WIDTH, a->bytes);
 	columns__put_percent(s->out, PERCENT_WIDTH, whole(a->bytes), whole(total->bytes));
 	columns__put_bytes(s->out, ERROR_WIDTH, a->error_bytes);
 	columns__put_count(s->out, OBJECTS_WIDTH, whole(a->objects));
@@ -342,7 +343,7 @@ static void put_sites(struct screen *s, bool is_alloc)
 	w = measure_names(s, FIGURES_WIDTH, sites, cnt);
 	buf__putc(s->out, '\n');
 	start_heading(s);
-	columns__put_right(s->out, BYTES_WIDTH, is_alloc ? "allocated" : "live");
+	columns__put_right(s->out, SPACE_WIDTH, is_alloc ? "alloc_space" : "inuse_space");
 	columns__put_right(s->out, PERCENT_WIDTH, "flat%");
 	columns__put_right(s->out, ERROR_WIDTH, "±");
 	columns__put_right(s->out, OBJECTS_WIDTH, "objects");
@@ -482,9 +483,9 @@ static void put_notes(struct screen *s)
 		buf__puts(s->out, ": frees are not followed\n");
 	}
 	if (r->is_partial) {
-		buf__puts(s->out, "note: the live set was full: ");
+		buf__puts(s->out, "note: live is partial: ");
 		columns__count(s->out, r->live_full);
-		buf__puts(s->out, " sampled blocks are not in it, and not in live\n");
+		buf__puts(s->out, " sampled blocks found no room in the live set\n");
 	}
 	plain(s);
 }

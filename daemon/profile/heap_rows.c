@@ -118,20 +118,20 @@ void heap_sums__add(struct heap_sums *to, const struct heap_sums *from)
 	to->samples += from->samples;
 }
 
-void heap_sums__add_alike(struct heap_sums *to, const struct heap_sums *from, uint64_t cnt)
+void heap_sums__add_alike(struct heap_sums *to, const struct heap_sums *from, uint64_t cnt,
+			  uint64_t of)
 {
-	long double objects, bytes, n = (long double)cnt;
+	long double ratio, bytes;
 
-	if (!cnt || !from->samples)
+	if (!cnt || !of || !from->samples)
 		return;
-	objects = (long double)from->objects / (long double)from->samples;
-	bytes = (long double)from->bytes / (long double)from->samples;
-	to->objects += (unsigned __int128)(objects * n);
-	to->bytes += (unsigned __int128)(bytes * n);
+	ratio = (long double)cnt / (long double)of;
+	to->objects += (unsigned __int128)((long double)from->objects * ratio);
+	to->bytes += (unsigned __int128)((long double)from->bytes * ratio);
 	/* Not even their sizes are known. */
-	bytes = ldexpl(bytes, -HEAP_FRACTION_BITS);
-	to->variance += (double)(bytes * bytes * n);
-	to->samples += cnt;
+	bytes = ldexpl((long double)from->bytes, -HEAP_FRACTION_BITS);
+	to->variance += (double)(bytes * bytes * ratio / (long double)from->samples);
+	to->samples += (uint64_t)((long double)from->samples * ratio + 0.5L);
 }
 
 struct heap_amount heap_sums__amount(const struct heap_sums *s)
@@ -331,7 +331,8 @@ void heap_rows__begin_walk(struct heap_rows *rows, uint64_t now_ns, int point)
 	rows->walk++;
 	rows->walk_ns = now_ns;
 	rows->point = point < HEAP_POINTS ? point : -1;
-	rows->strays = (struct heap_sums){ .samples = 0 };
+	if (rows->point >= 0)
+		rows->strays = (struct heap_sums){ .samples = 0 };
 	for (i = 0; rows->point >= 0 && i < rows->lives_cnt; i++) {
 		struct live_row *live = &rows->lives[i];
 
@@ -364,10 +365,10 @@ int heap_rows__see(struct heap_rows *rows, const struct heap_alloc *a, uint32_t 
 	if (known)
 		known->walk = rows->walk;
 	*ret_sums = heap_sums__of(a, rows->interval_bytes);
-	if (!known && a->id)
-		heap_sums__add(&rows->strays, ret_sums);
 	if (rows->point < 0)
 		return 1;
+	if (!known && a->id)
+		heap_sums__add(&rows->strays, ret_sums);
 	err = get_live_row(rows, known ? known->row : stray_row, &live);
 	if (err)
 		return err;

@@ -38,8 +38,10 @@ struct heap_sums {
 /* What one allocation stands for. interval 1: for itself. */
 struct heap_sums heap_sums__of(const struct heap_alloc *a, uint64_t interval_bytes);
 void heap_sums__add(struct heap_sums *to, const struct heap_sums *from);
-/* 'cnt' allocations more, of which nothing is known but that they are like those of 'from'. */
-void heap_sums__add_alike(struct heap_sums *to, const struct heap_sums *from, uint64_t cnt);
+/* What 'cnt' allocations more add, of which nothing is known but that they are like 'of' others,
+ * for which 'from' stands. */
+void heap_sums__add_alike(struct heap_sums *to, const struct heap_sums *from, uint64_t cnt,
+			  uint64_t of);
 struct heap_amount heap_sums__amount(const struct heap_sums *s);
 /* To the nearest whole, INT64_MAX at most. */
 int64_t heap_sums__round(unsigned __int128 sum);
@@ -85,7 +87,7 @@ double heap_rows__end_slices(struct heap_rows *rows);
 
 size_t heap_rows__cnt(const struct heap_rows *rows);
 void heap_rows__get(const struct heap_rows *rows, size_t row, struct heap_row *ret);
-/* Of the last walk. */
+/* Of the last walk with a point. */
 const struct heap_sums *heap_rows__strays(const struct heap_rows *rows);
 size_t heap_rows__ids(const struct heap_rows *rows); /* known */
 

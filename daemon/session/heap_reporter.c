@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * See heap_reporter.h. Rows and sites are made of the same sums in one pass, so they agree. An
- * allocation whose record was lost is worth what one is worth on average, but for those that are
- * still live: the live set says what they are.
+ * allocation whose record was lost is worth what one is worth on average, and as likely to live,
+ * but for those in the live set: that says what they are.
  */
 #include "session/heap_reporter.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -97,7 +97,7 @@ static struct extra_row *find_extra(struct maker *m, const char *reason)
 }
 
 /* What all allocations are worth that were not lost; where there is none, a guess. */
-static void sum_known(const struct heap_reporter *in, struct heap_sums *ret)
+static void sum_known(const struct heap_reporter *in, struct heap_row *ret)
 {
 	const struct heap_sums guess = {
 		.objects = (unsigned __int128)1 << HEAP_FRACTION_BITS,
@@ -107,32 +107,68 @@ static void sum_known(const struct heap_reporter *in, struct heap_sums *ret)
 	struct heap_row row;
 	size_t i;
 
-	*ret = (struct heap_sums){ .samples = 0 };
+	*ret = (struct heap_row){ .alloc.samples = 0 };
 	for (i = 0; i < heap_rows__cnt(in->rows); i++) {
 		heap_rows__get(in->rows, i, &row);
-		heap_sums__add(ret, &row.alloc);
+		add_row_sums(ret, &row);
 	}
-	if (!ret->samples)
-		*ret = guess;
+	if (!ret->alloc.samples)
+		ret->alloc = guess;
 }
 
-/* Allocations whose records were lost; 'known' is what those that were not are worth. */
-static void add_lost(struct maker *m, const struct heap_sums *known)
+/*
+ * 'cnt' allocations like all others are also live like all others, strays aside: those are of the
+ * lost ones themselves.
+ */
+static void add_live_alike(struct heap_row *to, const struct heap_row *known,
+			   const struct heap_sums *strays, uint64_t cnt)
 {
-	const struct accounting *account = &m->in->run->account;
-	struct heap_sums strays = *heap_rows__strays(m->in->rows);
+	struct heap_sums like = known->inuse, more = { .samples = 0 };
+	double ratio, total = heap_sums__amount(&known->inuse).bytes;
+	size_t i;
+
+	like.objects -= strays->objects;
+	like.bytes -= strays->bytes;
+	like.samples -= strays->samples;
+	heap_sums__add_alike(&more, &like, cnt, known->alloc.samples);
+	heap_sums__add(&to->inuse, &more);
+	ratio = total > 0 ? heap_sums__amount(&more).bytes / total : 0;
+	for (i = 0; i < HEAP_AGES; i++)
+		to->age_bytes[i] += ratio * known->age_bytes[i];
+	for (i = 0; i < HEAP_POINTS; i++) {
+		to->points[i].bytes += ratio * known->points[i].bytes;
+		to->points[i].variance += ratio * known->points[i].variance;
+	}
+}
+
+/* What the kernel side sends no record of, the live set does not get either. */
+static bool is_kept_from_live_set(const struct drop_reason *reason)
+{
+	return reason->offset == offsetof(struct accounting, dropped_ring_full) ||
+	       reason->offset == offsetof(struct accounting, dropped_scratch_busy) ||
+	       reason->offset == offsetof(struct accounting, dropped_no_return);
+}
+
+/* Allocations whose records were lost; 'known' is what those that were not are worth. Those that
+ * got as far as the live set are its strays. */
+static void add_lost(struct maker *m, const struct heap_row *known)
+{
+	const struct heap_sums *all_strays = heap_rows__strays(m->in->rows);
+	struct heap_sums strays = *all_strays;
 	size_t i;
 
 	for (i = 0; i < drop_reasons_cnt; i++) {
-		uint64_t cnt = accounting__dropped(account, &drop_reasons[i]);
-		struct heap_sums *alloc = &m->extras[1 + i].row.alloc;
+		uint64_t cnt = accounting__dropped(&m->in->run->account, &drop_reasons[i]);
+		struct heap_row *row = &m->extras[1 + i].row;
 
-		if (cnt && strays.samples && strays.samples <= cnt) {
-			heap_sums__add(alloc, &strays);
+		if (is_kept_from_live_set(&drop_reasons[i])) {
+			add_live_alike(row, known, all_strays, cnt);
+		} else if (strays.samples && strays.samples <= cnt) {
+			heap_sums__add(&find_extra(m, "ring_full")->row.alloc, &strays);
 			cnt -= strays.samples;
 			strays.samples = 0;
 		}
-		heap_sums__add_alike(alloc, known, cnt);
+		heap_sums__add_alike(&row->alloc, &known->alloc, cnt, known->alloc.samples);
 	}
 }
 
@@ -146,7 +182,7 @@ static int locate_extra(struct maker *m, struct extra_row *extra)
 static int make_extras(struct maker *m)
 {
 	const struct heap_rows *rows = m->in->rows;
-	struct heap_sums known;
+	struct heap_row known;
 	size_t i;
 	int err;
 

@@ -34,7 +34,7 @@ static void test_lost_stacks(void **state)
 	assert_true(site_of(f, "[ring_full]")->inuse.bytes == 110);
 }
 
-/* Records that never came: those that live are known, the rest are like the others. */
+/* Records that never came: those in the live set are known, the rest are like the others. */
 static void test_lost_records(void **state)
 {
 	struct fixture *f = *state;
@@ -42,17 +42,41 @@ static void test_lost_records(void **state)
 	allocate(f, "keep", 100, true);
 	allocate(f, "keep", 300, false);
 	keep_live(f, PID, alloc_of(5000, true), 1000);
-	f->run.account.dropped_ring_full = 3;
+	f->run.account.dropped_no_memory = 3;
 	f->run.account.dropped_no_return = 2;
 	look(f, HEAP_POINTS - 1);
 	finish(f);
 	assert_int_equal(value_of(f, "[ring_full]", INUSE_SPACE), 5000);
-	assert_int_equal(value_of(f, "[ring_full]", ALLOC_SPACE), 5000 + 2 * 200);
-	assert_int_equal(value_of(f, "[ring_full]", ALLOC_OBJECTS), 3);
+	assert_int_equal(value_of(f, "[ring_full]", ALLOC_SPACE), 5000);
+	assert_int_equal(value_of(f, "[no_memory]", ALLOC_SPACE), 2 * 200);
+	assert_int_equal(value_of(f, "[no_memory]", ALLOC_OBJECTS), 2);
+	assert_int_equal(value_of(f, "[no_memory]", INUSE_SPACE), 0);
 	assert_int_equal(value_of(f, "[no_return]", ALLOC_SPACE), 2 * 200);
-	assert_int_equal(value_of(f, "[no_return]", INUSE_SPACE), 0);
-	assert_true(site_of(f, "[ring_full]")->alloc.samples == 3);
+	assert_int_equal(value_of(f, "[no_return]", INUSE_SPACE), 2 * 50);
 	assert_true(site_of(f, "[no_return]")->alloc.error_bytes > 0);
+}
+
+/* No room in the ring is no place in the live set: as many of them live as of others. */
+static void test_lost_in_the_kernel(void **state)
+{
+	struct fixture *f = *state;
+	const struct heap_report *r;
+	int i;
+
+	for (i = 0; i < 8; i++)
+		allocate(f, "keep", 100, i % 4 == 0);
+	f->run.account.dropped_ring_full = 3;
+	f->run.account.dropped_scratch_busy = 1;
+	look(f, HEAP_POINTS - 1);
+	finish(f);
+	assert_int_equal(value_of(f, "[ring_full]", ALLOC_SPACE), 300);
+	assert_int_equal(value_of(f, "[ring_full]", INUSE_SPACE), 75);
+	assert_int_equal(value_of(f, "[scratch_busy]", INUSE_SPACE), 25);
+	r = f->run.profile->heap;
+	assert_float_equal(r->inuse.bytes, 300, 1e-6);
+	assert_float_equal(r->age_bytes[1], 300, 1e-6);
+	assert_float_equal(site_of(f, "[ring_full]")->inuse_bytes[HEAP_POINTS - 1], 75, 1e-6);
+	assert_true(site_of(f, "[ring_full]")->inuse.error_bytes > 0);
 }
 
 /* Nothing came at all. */
@@ -238,9 +262,9 @@ static void test_hostile(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_lost_stacks),  TEST(test_lost_records), TEST(test_all_lost),
-		TEST(test_own_interval), TEST(test_no_interval),  TEST(test_drop_frames),
-		TEST(test_views),        TEST(test_hostile),
+		TEST(test_lost_stacks), TEST(test_lost_records), TEST(test_lost_in_the_kernel),
+		TEST(test_all_lost),    TEST(test_own_interval), TEST(test_no_interval),
+		TEST(test_drop_frames), TEST(test_views),        TEST(test_hostile),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

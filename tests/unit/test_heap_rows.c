@@ -316,12 +316,17 @@ static void test_alike(void **state)
 	struct heap_sums from = { .objects = 30 * ONE, .bytes = 300 * ONE, .samples = 3 };
 	struct heap_sums to = { .samples = 1 }, none = { .samples = 0 };
 
-	heap_sums__add_alike(&to, &from, 7);
+	heap_sums__add_alike(&to, &from, 7, 3);
 	assert_true(to.objects == 70 * ONE && to.bytes == 700 * ONE && to.samples == 8);
 	assert_float_equal(to.variance, 7 * 100 * 100, 1e-6);
-	heap_sums__add_alike(&to, &from, 0);
-	heap_sums__add_alike(&to, &none, 5);
+	heap_sums__add_alike(&to, &from, 0, 3);
+	heap_sums__add_alike(&to, &none, 5, 3);
+	heap_sums__add_alike(&to, &from, 5, 0);
 	assert_int_equal(to.samples, 8);
+	/* 3 of 6 were in it: 2 of 4 will be. */
+	to = none;
+	heap_sums__add_alike(&to, &from, 4, 6);
+	assert_true(to.objects == 20 * ONE && to.bytes == 200 * ONE && to.samples == 2);
 }
 
 /* --- walks --------------------------------------------------------------------------------------

@@ -54,7 +54,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CASES(use_multi),
-		CASES(use_perf),
+		cmocka_unit_test_setup(test_every_call_counts, use_perf),
 		CASES(use_perf_without_cookies),
 	};
 

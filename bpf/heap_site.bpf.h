@@ -104,27 +104,36 @@ static __always_inline bool heap_site__goes_on(struct pt_regs *ctx, u64 cookie)
 	       heap_site__argument(ctx, HEAP_COOKIE_REG(cookie, COUNT)) <= SMALL_ALIGN;
 }
 
-/* Called by the allocator itself, for a call that is counted already. */
-static __noinline bool heap_site__is_nested(struct pt_regs *ctx, u64 cookie)
+/* Whether code of that entry of heap_files has such an address, which is given relative to that of
+ * one of its sites. Global, so that it is verified once. */
+__noinline int heap_has_code(u32 key, u64 site, u64 distance)
 {
-	u32 file = HEAP_COOKIE_FIELD(cookie, FILE), key = file - 1;
-	u64 site = HEAP_COOKIE_FIELD(cookie, SITE), caller = 0, i;
-	struct heap_file_code *code;
+	struct heap_file_code *code = bpf_map_lookup_elem(&heap_files, &key);
+	u64 offset, i;
 
-	if (!file || cookie & HEAP_COOKIE_FLAG(HEAP_SITE_PUSHED))
-		return false;
-	code = bpf_map_lookup_elem(&heap_files, &key);
-	if (!code || bpf_probe_read_user(&caller, sizeof(caller), (void *)ctx->rsp))
-		return false;
+	if (!code)
+		return 0;
 	BOUND(site, HEAP_SITES_MAX - 1);
-	caller += code->site_offset[site] - ctx->rip;
+	offset = code->site_offset[site] + distance;
 	for (i = 0; i < HEAP_RANGES_MAX; i++) {
 		if (i >= code->ranges_cnt)
 			break;
-		if (caller >= code->range[i].start && caller < code->range[i].end)
-			return true;
+		if (offset >= code->range[i].start && offset < code->range[i].end)
+			return 1;
 	}
-	return false;
+	return 0;
+}
+
+/* Called by the allocator itself, for a call that is counted already. */
+static __always_inline bool heap_site__is_nested(struct pt_regs *ctx, u64 cookie)
+{
+	u32 file = HEAP_COOKIE_FIELD(cookie, FILE);
+	u64 caller = 0;
+
+	if (!file || cookie & HEAP_COOKIE_FLAG(HEAP_SITE_PUSHED) ||
+	    bpf_probe_read_user(&caller, sizeof(caller), (void *)ctx->rsp))
+		return false;
+	return heap_has_code(file - 1, HEAP_COOKIE_FIELD(cookie, SITE), caller - ctx->rip);
 }
 
 #endif

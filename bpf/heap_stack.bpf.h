@@ -47,16 +47,35 @@ static __always_inline u64 next_id(struct scratch *s, u32 slot)
 	       (u64)(slot - SCRATCH_HEAP) << STACK_ID_SLOT_SHIFT | ++s->seq;
 }
 
+/*
+ * Walks from the registers in scratch slot 'slot' and sends what it finds as a record of that id.
+ * Global, so that it is verified once; hence scalars only. Returns 0 or why it was dropped.
+ */
+__noinline int heap_stack_send(u32 slot, u32 cs, u64 id)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	u32 kind = EVENT_HEAP_STACK;
+	struct event_counters *counters = bpf_map_lookup_elem(&event_counters, &kind);
+	struct scratch *s = bpf_map_lookup_elem(&scratch, &slot);
+	struct stack_event_header *h;
+
+	if (!counters || !s)
+		return -1;
+	h = &s->event.header;
+	stack__identify(h, task, BPF_CORE_READ(task, group_leader), EVENT_HEAP_STACK);
+	h->stack_id = id;
+	h->thread_start_ns = BPF_CORE_READ(task, start_boottime);
+	stack__take_user(s, slot, task, cs, true);
+	return stack__submit(NULL, s, slot, EVENT_HEAP_STACK_COLD, counters, true) ? -1 : 0;
+}
+
 /* Returns its id, or STACK_ID_LOST. */
 static __noinline u64 heap_stack__take(struct pt_regs *ctx)
 {
-	struct task_struct *task = (void *)bpf_get_current_task(), *leader;
 	u32 kind = EVENT_HEAP_STACK, slot;
 	struct event_counters *counters = bpf_map_lookup_elem(&event_counters, &kind);
-	struct stack_event_header *h;
 	struct scratch *s;
 	u64 id;
-	u16 cs;
 
 	if (!counters)
 		return STACK_ID_LOST;
@@ -67,15 +86,8 @@ static __noinline u64 heap_stack__take(struct pt_regs *ctx)
 		counters__add_shared(counters, COUNTER_DROPPED_SCRATCH_BUSY);
 		return STACK_ID_LOST;
 	}
-	h = &s->event.header;
-	leader = BPF_CORE_READ(task, group_leader);
-	stack__identify(h, task, leader, EVENT_HEAP_STACK);
 	id = next_id(s, slot);
-	h->stack_id = id;
-	h->thread_start_ns = BPF_CORE_READ(task, start_boottime);
-	cs = compat__regs_of_probe(ctx, s->walk.regs);
-	stack__take_user(s, slot, task, cs, true);
-	if (stack__submit(ctx, s, slot, EVENT_HEAP_STACK_COLD, counters, true))
+	if (heap_stack_send(slot, compat__regs_of_probe(ctx, s->walk.regs), id))
 		id = STACK_ID_LOST;
 	heap_stack__release(slot);
 	return id;

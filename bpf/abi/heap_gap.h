@@ -22,21 +22,25 @@ static inline __attribute__((always_inline)) __u64 heap_gap(__u32 random, const 
 							    __u64 interval)
 {
 	__u64 m = (__u64)random << 1 | 1, result, low, high, part; /* u = m / 2^33 */
-	__u32 shift = 1, idx;
+	__u32 shift = 1, idx, by;
 
-	/* u = (m / 2^32) / 2^shift with m / 2^32 in [1, 2) */
-	if (m < 1ULL << 17)
-		m <<= 16, shift += 16;
-	if (m < 1ULL << 25)
-		m <<= 8, shift += 8;
-	if (m < 1ULL << 29)
-		m <<= 4, shift += 4;
-	if (m < 1ULL << 31)
-		m <<= 2, shift += 2;
-	if (m < 1ULL << 32)
-		m <<= 1, shift += 1;
-	if (m < 1ULL << 32) /* random was 0 */
-		m <<= 1, shift += 1;
+	/*
+	 * u = (m / 2^32) / 2^shift with m / 2^32 in [1, 2). Without branches, whose every
+	 * combination verifiers would follow: the difference's sign says whether m is smaller. The
+	 * last step twice: random may be 0.
+	 */
+#define HEAP_GAP_STEP(bits)                                                                        \
+	do {                                                                                       \
+		by = (__u32)((m - (1ULL << (33 - (bits)))) >> 63) * (bits);                        \
+		m <<= by;                                                                          \
+		shift += by;                                                                       \
+	} while (0)
+	HEAP_GAP_STEP(16);
+	HEAP_GAP_STEP(8);
+	HEAP_GAP_STEP(4);
+	HEAP_GAP_STEP(2);
+	HEAP_GAP_STEP(1);
+	HEAP_GAP_STEP(1);
 	idx = (m >> (32 - HEAP_LN_BITS)) & ((1 << HEAP_LN_BITS) - 1);
 	part = m & ((1ULL << (32 - HEAP_LN_BITS)) - 1);
 	low = ln[idx];

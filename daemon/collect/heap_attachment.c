@@ -236,6 +236,8 @@ void heap_attachment__free(struct heap_attachment *a)
 		heap_attachment__pause(a);
 		forget_attachment(a->state, a);
 	}
+	heap_links__close(&a->alloc_links);
+	heap_links__close(&a->free_links);
 	close_fdp(&a->fd);
 	free(a->sites);
 	free(a);

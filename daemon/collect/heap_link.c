@@ -196,7 +196,8 @@ int heap_links__move(struct heap_links *l, struct heap_links *from)
 		return err;
 	for (size_t i = 0; i < from->cnt; i++)
 		l->fds[l->cnt++] = from->fds[i];
-	from->cnt = 0;
+	free(from->fds);
+	*from = (struct heap_links){ 0 };
 	return 0;
 }
 

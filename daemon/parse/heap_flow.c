@@ -53,6 +53,14 @@ static bool is_malloc_like(const struct heap_candidate *c)
 	return f->call == HEAP_CALL_ALLOC && f->size == 1 && !f->count && !f->alignment;
 }
 
+/* What it returns is what the function it calls gave it: operator new, reallocarray. */
+static bool calls_lead_on(const struct heap_candidate *c)
+{
+	const struct heap_function *f = c->function;
+
+	return f->family == HEAP_FAMILY_CXX || (f->call == HEAP_CALL_REALLOC && f->count);
+}
+
 /* --- the walk ----------------------------------------------------------------------------------
  */
 static void add_open(struct walk *w, size_t idx)
@@ -140,7 +148,7 @@ static void visit(struct walk *w, size_t idx)
 		break;
 	case INSN_CALL:
 		called = target_of(w->program, insn);
-		if (called && called != w->self && w->self->function->family == HEAP_FAMILY_CXX &&
+		if (called && called != w->self && calls_lead_on(w->self) &&
 		    heap_candidate__allocates(called) == allocates)
 			w->passes_on = true;
 		else

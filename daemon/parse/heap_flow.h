@@ -43,8 +43,8 @@ const struct heap_candidate *heap_program__find(const struct heap_program *p, ui
 
 /*
  * True where every way out of the function leads through another candidate of its kind, or returns
- * NULL. Jumps lead on; of operator new and delete calls do, too, since these return what malloc
- * gave them: memalign does not, for one.
+ * NULL. Jumps lead on; of operator new and delete and of reallocarray calls do, too, since these
+ * return what malloc or realloc gave them: memalign does not, for one.
  */
 bool heap_flow__forwards(const struct heap_program *p, const struct heap_candidate *c);
 

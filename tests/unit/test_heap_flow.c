@@ -94,6 +94,8 @@ static void test_forwards(void **state)
 		  0 },
 		{ "_Znam", CODE(PUSH_RBX, 0x70, 0x05, CODE_CALL(OTHER, 3, MALLOC), POP_RBX, RET),
 		  true, true, 0 },
+		{ "reallocarray", CODE(PUSH_RBX, CODE_CALL(OTHER, 1, MALLOC), POP_RBX, RET), false,
+		  false, 0 },
 		/* One kind does not pass on to the other. */
 		{ "_Znwm", CODE(CODE_JUMP(OTHER, 0, FREE)), true, false, 0 },
 		{ "_ZdlPv", CODE(CODE_JUMP(OTHER, 0, FREE)), false, false, 0 },

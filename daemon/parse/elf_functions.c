@@ -291,6 +291,14 @@ static void find_sections(const struct elf_image *image, struct sections *ret)
 	}
 }
 
+/* The filter's words are as wide as the file's addresses: read for 64 bits only. */
+static bool has_hash(const struct elf_image *image, const struct sections *sections,
+		     struct gnu_hash *ret)
+{
+	return sections->gnu_hash && image->class == ELFCLASS64 &&
+	       open_hash(sections->gnu_hash, ret);
+}
+
 static enum parse_status search_dynamic(struct search *s, const struct sections *sections)
 {
 	struct symbol_table t;
@@ -300,9 +308,7 @@ static enum parse_status search_dynamic(struct search *s, const struct sections 
 	status = symbol_table__open(s->image, sections->dynsym, &t);
 	if (status != PARSE_OK)
 		return status;
-	/* The filter's words are as wide as the file's addresses: read for 64 bits only. */
-	if (!sections->gnu_hash || s->image->class != ELFCLASS64 ||
-	    !open_hash(sections->gnu_hash, &h)) {
+	if (!has_hash(s->image, sections, &h)) {
 		search_all(s, &t);
 		return PARSE_OK;
 	}
@@ -343,19 +349,35 @@ static void note_object(void *ctx, const Elf64_Sym *sym)
 		*is_object = true;
 }
 
+static void walk_table(const struct symbol_table *t, const char *wanted, bool *ret_is_object)
+{
+	for (size_t i = 0; i < t->symbols_cnt; i++) {
+		const char *name;
+		Elf64_Sym sym;
+		size_t len;
+
+		symbol_table__read(t, i, &sym);
+		name = is_defined(&sym) ? name_of(t, &sym, &len) : NULL;
+		if (name && names_are_equal(name, len, wanted))
+			note_object(ret_is_object, &sym);
+	}
+}
+
 bool elf_functions__exports_object(const struct elf_image *image, const char *name)
 {
 	uint32_t steps = CHAIN_STEPS_MAX;
 	struct sections sections;
+	bool is_object = false;
 	struct symbol_table t;
 	struct gnu_hash h;
-	bool is_object = false;
 
 	find_sections(image, &sections);
-	if (!sections.dynsym || !sections.gnu_hash || image->class != ELFCLASS64 ||
-	    symbol_table__open(image, sections.dynsym, &t) != PARSE_OK ||
-	    !open_hash(sections.gnu_hash, &h))
+	if (!sections.dynsym || symbol_table__open(image, sections.dynsym, &t) != PARSE_OK)
 		return false;
-	walk_chain(&h, &t, name, hash_name(name, strlen(name)), &steps, note_object, &is_object);
+	if (has_hash(image, &sections, &h))
+		walk_chain(&h, &t, name, hash_name(name, strlen(name)), &steps, note_object,
+			   &is_object);
+	else
+		walk_table(&t, name, &is_object);
 	return is_object;
 }

@@ -104,6 +104,11 @@ static void test_forwards(void **state)
 		  false, 0 },
 		{ "_ZdlPvm", CODE(TEST_RDI, 0x75, 0x05, CODE_JUMP(OTHER, 5, FREE), RET), true,
 		  false, 0 },
+		/* Somewhere else, and to code that cannot be read. */
+		{ "calloc",
+		  CODE(0x70, 0x05, CODE_JUMP(OTHER, 2, MALLOC), CODE_JUMP(OTHER, 7, PART)), true,
+		  false, 0 },
+		{ "calloc", CODE(CODE_JUMP(OTHER, 0, MALLOC), 0x06), true, false, 0 },
 		/* Round and round. */
 		{ "calloc", CODE(CODE_JUMP(OTHER, 0, OTHER)), true, false, 0 },
 	};

@@ -131,6 +131,10 @@ static void test_glibc(void **state)
 	for (size_t i = 0; i < s.ranges_cnt; i++)
 		assert_false(function_offset(fd, "strdup") >= s.ranges[i].start &&
 			     function_offset(fd, "strdup") < s.ranges[i].end);
+	/* What is chosen at start is not found, nor what others define. */
+	assert_int_equal(function_offset(fd, "strlen"), 0);
+	assert_int_equal(function_offset(fd, "__tls_get_addr"), 0);
+	assert_true(function_offset(fd, "qsort") > 0);
 	/* reallocarray goes on to realloc. */
 	start = function_offset(fd, "reallocarray");
 	assert_null(site_in(&s, start, 16));
@@ -310,6 +314,45 @@ static void test_dynamic_program(void **state)
 	assert_int_equal(s.sites_cnt + s.ranges_cnt, 0);
 }
 
+/* An allocator that reaches its own functions as if they were another's, by stubs or without, and
+ * whose parts have no names. */
+static const char library[] =
+	"static char arena[64]; unsigned long used;\n"
+	"void *malloc(unsigned long n) { void *p = arena + used; used += n; return p; }\n"
+	"void free(void *p) { if (p) used = 0; }\n"
+	"void *calloc(unsigned long a, unsigned long b) { return malloc(a * b); }\n"
+	"static __attribute__((noinline)) void *part(void *p, unsigned long n)\n"
+	"{ void *q = malloc(n); free(p); used += n > 9; return q; }\n"
+	"void *realloc(void *p, unsigned long n) { void *q = part(p, n); used++; return q; }\n";
+
+static void test_own_library(void **state)
+{
+	static const char *const commands[] = {
+		"cc -O2 -fPIC -shared -nostdlib -fno-builtin -s -o a a.c",
+		"cc -O2 -fPIC -shared -nostdlib -fno-builtin -fno-plt -s -o a a.c",
+		"cc -O2 -fPIC -shared -nostdlib -fno-builtin -fcf-protection -s -o a a.c",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+		size_t cnt[HEAP_CALLS];
+		struct heap_sites s;
+
+		if (!build_program("a.c", library, commands[i], &s))
+			skip();
+		assert_true(s.is_static && !s.is_stripped);
+		count_calls(&s, cnt);
+		assert_int_equal(cnt[HEAP_CALL_ALLOC], 1);
+		assert_int_equal(cnt[HEAP_CALL_FREE], 1);
+		assert_int_equal(cnt[HEAP_CALL_REALLOC], 1);
+		/* The part that calls malloc, and nothing else. */
+		assert_int_equal(s.ranges_cnt, 1);
+		assert_true(s.ranges[0].end - s.ranges[0].start < 100);
+		for (size_t j = 0; j < s.sites_cnt; j++)
+			assert_true(s.sites[j].offset < s.ranges[0].start ||
+				    s.sites[j].offset >= s.ranges[0].end);
+	}
+}
+
 static void test_go_program(void **state)
 {
 	struct heap_sites s;
@@ -347,6 +390,11 @@ static void test_families(void **state)
 					   FUNCTION("_rjem_sdallocx", BODY) };
 	const struct built_code versioned[] = { FUNCTION("malloc@@V_2", BODY),
 						FUNCTION("free@V_1", BODY) };
+	const struct built_code linker[] = {
+		FUNCTION("malloc", BODY),
+		FUNCTION("free", BODY),
+		{ .name = "_rtld_global", .bytes = (const uint8_t *)"", .type = STT_OBJECT },
+	};
 	const struct built_code longer[] = { FUNCTION("malloc_", BODY), FUNCTION("free_", BODY),
 					     FUNCTION("mallo", BODY), FUNCTION("", BODY) };
 	struct built_code chosen[] = { FUNCTION("malloc", BODY), FUNCTION("free", BODY) };
@@ -357,6 +405,8 @@ static void test_families(void **state)
 	assert_int_equal(count_sites(prefixed, ARRAY_SIZE(prefixed)), 3);
 	assert_int_equal(count_sites(rust, ARRAY_SIZE(rust)), 3);
 	assert_int_equal(count_sites(versioned, ARRAY_SIZE(versioned)), 2);
+	assert_int_equal(count_sites(linker, 2), 2);
+	assert_int_equal(count_sites(linker, 3), 0);
 	assert_int_equal(count_sites(longer, ARRAY_SIZE(longer)), 0);
 	assert_int_equal(count_sites(chosen, ARRAY_SIZE(chosen)), 2);
 	chosen[0].type = STT_GNU_IFUNC;
@@ -521,6 +571,7 @@ int main(void)
 		cmocka_unit_test(test_static_program),
 		cmocka_unit_test(test_static_cxx_program),
 		cmocka_unit_test(test_dynamic_program),
+		cmocka_unit_test(test_own_library),
 		cmocka_unit_test(test_go_program),
 		cmocka_unit_test(test_families),
 		cmocka_unit_test(test_other_machines),

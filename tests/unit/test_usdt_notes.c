@@ -59,6 +59,7 @@ __asm__(".pushsection .stapsdt.base,\"aG\",\"progbits\",.stapsdt.base,comdat\n"
 	NOTE("libc", "free", "usdt_free_at", "0", "8@%rdi")
 	NOTE("otel_memory", "realloc", "usdt_free_at", "0", "8@%rdi")
 	NOTE("otel_memory", "free", "usdt_free_at", "0", "4@%edi")
+	NOTE("otel_memory", "free", "usdt_free_at", "0", "4@%rdi")
 	NOTE("otel_memory", "free", "usdt_free_at", "0", "8@%edi")
 	NOTE("otel_memory", "free", "usdt_free_at", "0", "8@-16(%rbp)")
 	NOTE("otel_memory", "free", "usdt_free_at", "0", "8@$5")

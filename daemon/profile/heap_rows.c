@@ -36,6 +36,7 @@ struct slice {
 
 struct row {
 	struct heap_sums alloc;
+	double unseen_bytes; /* of alloc: what q adds */
 	struct slice slice;
 	uint32_t live; /* index in lives + 1; 0: none */
 };
@@ -65,6 +66,7 @@ struct heap_rows {
 	size_t walk_at;     /* so many ids */
 	bool is_over;       /* nothing is known to be live any more */
 	struct slice slice; /* of all rows */
+	double last_q;
 	double slices_variance;
 	struct heap_sums strays;
 	uint32_t walk; /* number of the walk that goes on, or went on last */
@@ -318,6 +320,8 @@ int heap_rows__add(struct heap_rows *rows, uint32_t row, const struct heap_alloc
 	if (is_sliced(a)) {
 		double weight = from_fixed(sums.bytes);
 
+		rows->last_q = ldexp(a->q, -32);
+		r->unseen_bytes += weight * (1 - rows->last_q);
 		add_to_slice(&r->slice, &r->alloc.slices_variance, a, weight);
 		add_to_slice(&rows->slice, &rows->slices_variance, a, weight);
 	}
@@ -406,6 +410,11 @@ void heap_rows__end_live(struct heap_rows *rows)
 	rows->is_over = true;
 }
 
+double heap_rows__last_q(const struct heap_rows *rows)
+{
+	return rows->last_q;
+}
+
 size_t heap_rows__cnt(const struct heap_rows *rows)
 {
 	return rows->rows_cnt;
@@ -416,7 +425,10 @@ void heap_rows__get(const struct heap_rows *rows, size_t row, struct heap_row *r
 	const struct row *r = &rows->rows[row];
 	const struct live_row *live = r->live ? &rows->lives[r->live - 1] : NULL;
 
-	*ret = (struct heap_row){ .alloc = r->alloc };
+	*ret = (struct heap_row){
+		.alloc = r->alloc,
+		.seen_bytes = from_fixed(r->alloc.bytes) - r->unseen_bytes,
+	};
 	if (!live)
 		return;
 	ret->inuse = live->inuse;

@@ -49,6 +49,7 @@ int64_t heap_sums__round(unsigned __int128 sum);
 /* The sums of one row; of the live set: as the last walk with a point found it. */
 struct heap_row {
 	struct heap_sums alloc, inuse;
+	double seen_bytes; /* of alloc: as far as the probes were on, not corrected by q */
 	double age_bytes[HEAP_AGES];
 	struct heap_point {
 		double bytes, variance;
@@ -84,6 +85,8 @@ void heap_rows__end_live(struct heap_rows *rows);
 
 /* After the last allocation. Rows share slices: returns the slices_variance of all together. */
 double heap_rows__end_slices(struct heap_rows *rows);
+/* With what probability the probes were on at the last allocation of a slice; 0: there was none. */
+double heap_rows__last_q(const struct heap_rows *rows);
 
 size_t heap_rows__cnt(const struct heap_rows *rows);
 void heap_rows__get(const struct heap_rows *rows, size_t row, struct heap_row *ret);

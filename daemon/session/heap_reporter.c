@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #include "base/clock.h"
 #include "profile/top.h"
 #include "session/frames.h"
+#include "session/heap_budget.h"
 
 /* Columns of the profile: order of the probe's sample types. */
 enum heap_value {
@@ -59,6 +61,7 @@ struct maker {
 	struct heap_row *sites; /* owned, by leaf */
 	struct heap_row total;
 	double slices_variance;   /* of all rows together */
+	double slices_spread;     /* standard error of what was not seen, per byte seen */
 	int64_t left[VALUES_CNT]; /* what a sum of int64 still holds: the target says sizes */
 };
 
@@ -76,6 +79,7 @@ static void add_row_sums(struct heap_row *to, const struct heap_row *from)
 
 	heap_sums__add(&to->alloc, &from->alloc);
 	heap_sums__add(&to->inuse, &from->inuse);
+	to->seen_bytes += from->seen_bytes;
 	for (i = 0; i < HEAP_AGES; i++)
 		to->age_bytes[i] += from->age_bytes[i];
 	for (i = 0; i < HEAP_POINTS; i++) {
@@ -210,6 +214,35 @@ static int make_extras(struct maker *m)
 	return err;
 }
 
+/* --- slices of --heap-budget --------------------------------------------------------------------
+ */
+
+/* E[s²] / E[s] of their lengths, which are even between one and four times the shortest. */
+#define SLICE_SQUARES_NS (2.8 * (double)HEAP_BUDGET_SLICE_NS)
+
+/*
+ * With few slices, or none, in which the probes were on, their samples do not tell how far off the
+ * estimate may be. Somebody who allocates as ever would be off by this much, then.
+ */
+static double spread_of_slices(const struct heap_reporter *in)
+{
+	const struct heap_cost_totals *cost = in->finish->cost;
+	double on_ns = (double)cost->on_ns, off_ns = (double)cost->total_ns - on_ns;
+	double q = heap_rows__last_q(in->rows) ?: 1.0 / HEAP_BUDGET_PARTS;
+
+	if (!cost->on_ns || off_ns < (double)HEAP_BUDGET_SLICE_NS / 2)
+		return 0;
+	return sqrt(off_ns * SLICE_SQUARES_NS * (1 - q) / q) / on_ns;
+}
+
+static void widen_by_slices(const struct maker *m, struct heap_row *row)
+{
+	double spread = m->slices_spread * row->seen_bytes;
+
+	if (row->alloc.slices_variance < spread * spread)
+		row->alloc.slices_variance = spread * spread;
+}
+
 /* --- rows and sites -----------------------------------------------------------------------------
  */
 
@@ -303,9 +336,12 @@ static int make_sites(struct maker *m)
 	size_t i;
 	int err = 0;
 
-	for (i = 0; !err && i < top_leaves__cnt(m->leaves); i++)
-		if (m->sites[i].alloc.samples || m->sites[i].inuse.samples)
-			err = add_site(m, top_leaves__entry(m->leaves, i), &m->sites[i]);
+	for (i = 0; !err && i < top_leaves__cnt(m->leaves); i++) {
+		if (!m->sites[i].alloc.samples && !m->sites[i].inuse.samples)
+			continue;
+		widen_by_slices(m, &m->sites[i]);
+		err = add_site(m, top_leaves__entry(m->leaves, i), &m->sites[i]);
+	}
 	return err;
 }
 
@@ -372,6 +408,7 @@ static int start_report(struct maker *m)
 static void fill_totals(struct maker *m)
 {
 	m->total.alloc.slices_variance = m->slices_variance;
+	widen_by_slices(m, &m->total);
 	m->report->alloc = heap_sums__amount(&m->total.alloc);
 	m->report->inuse = heap_sums__amount(&m->total.inuse);
 	memcpy(m->report->age_bytes, m->total.age_bytes, sizeof(m->report->age_bytes));
@@ -437,6 +474,7 @@ static int make_all(struct maker *m)
 	int err;
 
 	m->slices_variance = heap_rows__end_slices(m->in->rows);
+	m->slices_spread = spread_of_slices(m->in);
 	err = start_report(m) ?: set_headers(m);
 	if (!err)
 		err = make_extras(m);

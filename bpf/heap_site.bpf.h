@@ -81,9 +81,9 @@ static __always_inline u64 heap_site__cookie(struct pt_regs *ctx)
 static __always_inline u64 heap_site__bytes(struct pt_regs *ctx, u64 cookie)
 {
 	u64 size = heap_site__argument(ctx, HEAP_COOKIE_REG(cookie, SIZE)), factor, most = ~0ULL;
+	u64 call = HEAP_COOKIE_FIELD(cookie, CALL);
 
-	if (HEAP_COOKIE_REG(cookie, COUNT) == HEAP_NO_REG ||
-	    HEAP_COOKIE_FIELD(cookie, CALL) != HEAP_CALL_ALLOC ||
+	if (HEAP_COOKIE_REG(cookie, COUNT) == HEAP_NO_REG || call == HEAP_CALL_POSIX_MEMALIGN ||
 	    cookie & HEAP_COOKIE_FLAG(HEAP_SITE_SMALL_ALIGN_ELSEWHERE))
 		return size;
 	factor = heap_site__argument(ctx, HEAP_COOKIE_REG(cookie, COUNT));

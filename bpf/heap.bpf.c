@@ -21,6 +21,7 @@
 #define RETURN_UNWANTED 1
 
 #define RETURN_ADDRESS_BYTES 8
+#define USER_ADDRESS_BITS    47 /* more than that no process has */
 
 static __always_inline bool is_filtered(u64 cookie)
 {
@@ -78,17 +79,23 @@ static __noinline void submit(struct event_counters *counters, u64 pointer, u64 
 }
 
 /* The process has selected it and tells its weight. */
-static __noinline void submit_told(struct pt_regs *ctx, u64 cookie, struct event_counters *counters)
+static __noinline void enter_told(struct pt_regs *ctx, u64 cookie)
 {
 	u64 pointer = heap_site__argument(ctx, HEAP_COOKIE_REG(cookie, PTR));
 	u64 bytes = heap_site__argument(ctx, HEAP_COOKIE_REG(cookie, SIZE)) ?: 1;
 	u64 weighted = heap_site__argument(ctx, HEAP_COOKIE_REG(cookie, COUNT)) ?: bytes;
+	u32 kind = EVENT_HEAP_ALLOC;
+	struct event_counters *counters = bpf_map_lookup_elem(&event_counters, &kind);
 
-	if (!pointer) {
-		counters__add_shared(counters, COUNTER_FAILED);
+	if (!counters)
 		return;
-	}
-	submit(counters, pointer, bytes, weighted, heap_stack__take(ctx));
+	counters__add_shared(counters, COUNTER_FIRED);
+	if (is_filtered(cookie))
+		counters__add_shared(counters, COUNTER_FILTERED);
+	else if (!pointer)
+		counters__add_shared(counters, COUNTER_FAILED);
+	else
+		submit(counters, pointer, bytes, weighted, heap_stack__take(ctx));
 }
 
 /* What is to be known at the return of a call that is selected, or (realloc) may take something out
@@ -105,6 +112,12 @@ static __noinline bool await_return(struct pt_regs *ctx, u64 cookie,
 	bool has_old = false;
 	u64 old;
 
+	/* And where operator new is to throw, nobody may stand in its way: the unwinder does not
+	 * know the return probe's address. */
+	if (bytes >> USER_ADDRESS_BITS) {
+		counters__add_shared(counters, COUNTER_FAILED);
+		return false;
+	}
 	if (HEAP_COOKIE_FIELD(cookie, CALL) == HEAP_CALL_REALLOC && heap_live__is_kept()) {
 		old = heap_site__argument(ctx, HEAP_COOKIE_REG(cookie, PTR));
 		has_old = old && heap_live__note_old(&p, old);
@@ -162,10 +175,6 @@ static __always_inline bool enter_alloc(struct pt_regs *ctx, u64 cookie)
 	counters__add_shared(counters, COUNTER_FIRED);
 	if (is_filtered(cookie)) {
 		counters__add_shared(counters, COUNTER_FILTERED);
-		return false;
-	}
-	if (unlikely(call == HEAP_CALL_USDT_ALLOC)) {
-		submit_told(ctx, cookie, counters);
 		return false;
 	}
 	if (heap_site__goes_on(ctx, cookie)) {
@@ -255,7 +264,12 @@ int heap_session(struct pt_regs *ctx)
 	return enter_alloc(ctx, cookie) ? RETURN_WANTED : RETURN_UNWANTED;
 }
 
-/* Entry. Where there are sessions, of functions that free only. */
+/*
+ * Entry. Where there are sessions, of functions that free and of USDT probes only: those lie
+ * anywhere in a function, where a return probe would overwrite what is no return address. A session
+ * may have one although its program never asks for it: another process's on the same place, or the
+ * parent's in its child, does not cancel it.
+ */
 SEC("?uprobe")
 int heap_enter(struct pt_regs *ctx)
 {
@@ -263,9 +277,11 @@ int heap_enter(struct pt_regs *ctx)
 
 	if (!is_counted(cookie))
 		return 0;
-	if (heap_has_session || call == HEAP_CALL_FREE || call == HEAP_CALL_USDT_FREE)
+	if (call == HEAP_CALL_FREE || call == HEAP_CALL_USDT_FREE)
 		enter_free(ctx, cookie);
-	else
+	else if (call == HEAP_CALL_USDT_ALLOC)
+		enter_told(ctx, cookie);
+	else if (!heap_has_session)
 		enter_alloc(ctx, cookie);
 	return 0;
 }

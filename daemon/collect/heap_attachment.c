@@ -167,15 +167,20 @@ static int link_all(struct heap_attachment *a)
 	if (s->keeps_live)
 		err = link_sites(a, &a->free_links, HEAP_LINK_ENTRY, s->skel->progs.heap_enter,
 				 allocs_cnt, a->frees_cnt);
+	/* Those that are told may not be probed for a return, not even for one that is cancelled.
+	 */
+	if (!err)
+		err = link_sites(a, &a->alloc_links, HEAP_LINK_ENTRY, s->skel->progs.heap_enter,
+				 a->returns_cnt, a->told_cnt);
 	if (!err && s->has_session)
 		return link_sites(a, &a->alloc_links, HEAP_LINK_SESSION,
-				  s->skel->progs.heap_session, 0, allocs_cnt);
+				  s->skel->progs.heap_session, 0, a->returns_cnt);
 	if (!err)
 		err = link_sites(a, &a->alloc_links, HEAP_LINK_RETURN, s->skel->progs.heap_return,
 				 0, a->returns_cnt);
 	if (!err)
 		err = link_sites(a, &a->alloc_links, HEAP_LINK_ENTRY, s->skel->progs.heap_enter, 0,
-				 allocs_cnt);
+				 a->returns_cnt);
 	return err;
 }
 

@@ -171,7 +171,7 @@ static void test_every_call_counts(void **state)
 	assert_int_equal(f.samples[2].alloc.bytes, 21);
 	assert_int_equal(f.samples[8].alloc.weighted_bytes, 4096);
 	assert_int_equal(f.samples[8].pid, getpid());
-	assert_int_equal(f.stacks_cnt, 13);
+	assert_int_equal(f.stacks_cnt, 12); /* none of what is too much for any process */
 	assert_int_equal(f.stack_ids[0], f.samples[0].stack_id);
 	assert_int_equal(collector__heap_frees(f.collector, &frees), 0);
 	assert_int_equal(frees.value[COUNTER_FIRED], 3);

@@ -6,6 +6,7 @@ import math
 import os
 import re
 import subprocess
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,27 +75,28 @@ class Amount:
 
 
 class Truth:
-    """What a program says of itself: function → size → (allocated, kept)."""
+    """What a program says of itself: function → (size, allocated, kept)."""
 
     def __init__(self, text):
         data = json.loads(text)
         self.failed = data["failed"]
+        # Of no bytes and of one: both count as one.
         self.functions = {
-            name: {max(int(size), 1): tuple(counts) for size, counts in sizes.items()}
+            name: [(max(int(size), 1), *counts) for size, counts in sizes.items()]
             for name, sizes in data["functions"].items()
         }
 
     def amounts(self):
         out = {}
         for name, sizes in self.functions.items():
-            rows = [(n, n * k, kept, kept * k) for k, (n, kept) in sizes.items()]
+            rows = [(n, n * k, kept, kept * k) for k, n, kept in sizes]
             out[name] = Amount(*(sum(column) for column in zip(*rows)))
         return out
 
     def errors(self, name, interval):
         """Standard errors of the estimates of a function, by independent selection."""
         variances = [0.0] * 4
-        for k, (allocated, kept) in self.functions[name].items():
+        for k, allocated, kept in self.functions[name]:
             p = selection(k, interval)
             for i, count in ((0, allocated), (2, kept)):
                 variances[i] += count * (1 - p) / p
@@ -102,7 +104,7 @@ class Truth:
         return Amount(*(math.sqrt(v) for v in variances))
 
     def expected_samples(self, name, interval):
-        return sum(n * selection(k, interval) for k, (n, _) in self.functions[name].items())
+        return sum(n * selection(k, interval) for k, n, _ in self.functions[name])
 
 
 def selection(size, interval):
@@ -226,7 +228,16 @@ class HeapLoad(ProcessGroup):
         self.pid = self.popen.pid
         self.read_until("ready")
 
-    def read_until(self, last):
+    def read_until(self, last, timeout=60):
+        """What it says, until that; who says nothing for too long is killed."""
+        watchdog = threading.Timer(timeout, self.popen.kill)
+        watchdog.start()
+        try:
+            self.read_lines_until(last)
+        finally:
+            watchdog.cancel()
+
+    def read_lines_until(self, last):
         for raw in self.popen.stdout:
             line = to_text(raw).rstrip("\n")
             self.said.append(line)

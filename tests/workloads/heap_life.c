@@ -108,6 +108,7 @@ static int run_fork(int is_to_end)
 			pause();
 		_exit(0);
 	}
+	close(ready[1]);
 	if (child < 0 || read(ready[0], &byte, 1) != 1)
 		return 1;
 	if (is_to_end)

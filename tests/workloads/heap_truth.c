@@ -266,6 +266,7 @@ static void work_aligned(void)
 {
 	static const size_t alignments[] = { 8, 16, 32, 64, 4096 };
 	const size_t bytes = 200 * scale, multiple = 8192 * scale;
+	const size_t pages = 4096 * scale; /* what is not is rounded, before or after it is seen */
 
 	for (int i = 0; i < PER_SIZE; i++) {
 		size_t alignment = alignments[i % 5];
@@ -275,7 +276,7 @@ static void work_aligned(void)
 			alloc_aligned(alignment, multiple),
 			alloc_memalign(alignment, bytes),
 			alloc_valloc(bytes),
-			has_pvalloc ? alloc_pvalloc(bytes) : NULL,
+			has_pvalloc ? alloc_pvalloc(pages) : NULL,
 		};
 
 		if (keep)
@@ -284,7 +285,7 @@ static void work_aligned(void)
 		drop("alloc_aligned", multiple, p[1]);
 		drop("alloc_memalign", bytes, p[2]);
 		drop("alloc_valloc", bytes, p[3]);
-		drop("alloc_pvalloc", bytes, p[4]);
+		drop("alloc_pvalloc", pages, p[4]);
 	}
 }
 

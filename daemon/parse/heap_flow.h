@@ -16,7 +16,6 @@ struct heap_candidate {
 	uint64_t address, size, offset;
 	int body;      /* of code->bodies, or -1 */
 	bool forwards; /* whatever it allocates or frees, another candidate does */
-	bool is_range; /* calls another candidate on its own behalf */
 };
 
 /* What is asked of a body again and again. */

@@ -212,12 +212,12 @@ static void add_range(const struct heap_program *p, const struct code_body *b, s
 	r->ranges[r->ranges_cnt++].end = start + (b->end - b->start);
 }
 
-static void add_ranges(const struct heap_program *p, struct heap_candidate *c, struct heap_sites *r)
+static void add_ranges(const struct heap_program *p, const struct heap_candidate *c,
+		       struct heap_sites *r)
 {
 	const struct code_body *b = &p->code.bodies[c->body];
 
-	c->is_range = p->facts[c->body].calls_allocation;
-	if (c->is_range)
+	if (p->facts[c->body].calls_allocation)
 		add_range(p, b, r);
 	for (size_t i = 0; i < b->insns_cnt; i++) {
 		int part = part_at(p, b, &b->insns[i]);
@@ -244,13 +244,13 @@ static bool relays_small_alignment(const struct heap_program *p, const struct he
 		int part = part_at(p, b, &b->insns[i]);
 
 		if (part >= 0 && p->facts[part].relays_small &&
-		    (b->insns[i].kind != INSN_CALL || !c->is_range))
+		    (b->insns[i].kind != INSN_CALL || !p->facts[c->body].calls_allocation))
 			return true;
 	}
 	return false;
 }
 
-static void add_site(const struct heap_program *p, const struct heap_candidate *c,
+static bool add_site(const struct heap_program *p, const struct heap_candidate *c,
 		     const struct branch_targets *targets, struct heap_sites *r)
 {
 	const struct code_body *b = &p->code.bodies[c->body];
@@ -261,9 +261,11 @@ static void add_site(const struct heap_program *p, const struct heap_candidate *
 		flags |= HEAP_SITE_NULL_ELSEWHERE;
 	if (relays_small_alignment(p, c))
 		flags |= HEAP_SITE_SMALL_ALIGN_ELSEWHERE;
-	if (r->sites_cnt < HEAP_SITES_MAX &&
-	    heap_site_rule__choose(b, targets, c->function, flags, &site))
-		r->sites[r->sites_cnt++] = site;
+	if (r->sites_cnt == HEAP_SITES_MAX ||
+	    !heap_site_rule__choose(b, targets, c->function, flags, &site))
+		return false;
+	r->sites[r->sites_cnt++] = site;
+	return true;
 }
 
 static enum parse_status choose_sites(struct heap_program *p, struct heap_sites *r)
@@ -274,13 +276,12 @@ static enum parse_status choose_sites(struct heap_program *p, struct heap_sites 
 	decode_all(p);
 	status = branch_targets__collect(&p->code, &targets);
 	for (size_t i = 0; i < p->cnt && status == PARSE_OK; i++) {
-		struct heap_candidate *c = &p->items[i];
+		const struct heap_candidate *c = &p->items[i];
 
-		if (c->body < 0 || c->forwards)
-			continue;
-		if (heap_candidate__allocates(c))
+		/* Who is not counted himself must not keep others from being counted. */
+		if (c->body >= 0 && !c->forwards && add_site(p, c, &targets, r) &&
+		    heap_candidate__allocates(c))
 			add_ranges(p, c, r);
-		add_site(p, c, &targets, r);
 	}
 	return status;
 }

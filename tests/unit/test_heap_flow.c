@@ -238,6 +238,21 @@ static void test_parts(void **state)
 	}
 }
 
+/* What cannot be probed keeps nobody from being counted. */
+static void test_refused(void **state)
+{
+	const struct built_code functions[] = {
+		MALLOC_AND_FREE,
+		[OTHER] = FUNCTION("calloc", 0xf0, 0x48, 0xff, 0x07, CODE_CALL(OTHER, 4, MALLOC),
+				   RET),
+	};
+	struct heap_sites s;
+
+	sites_of_code(functions, ARRAY_SIZE(functions), &s);
+	assert_int_equal(s.sites_cnt, 2);
+	assert_int_equal(s.ranges_cnt, 0);
+}
+
 static void test_names_of_one_address(void **state)
 {
 	const struct built_symbol symbols[] = {
@@ -269,9 +284,13 @@ static void test_names_of_one_address(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_forwards),        cmocka_unit_test(test_realloc_of_null),
-		cmocka_unit_test(test_small_alignment), cmocka_unit_test(test_alignment_is_kept),
-		cmocka_unit_test(test_parts),           cmocka_unit_test(test_names_of_one_address),
+		cmocka_unit_test(test_forwards),
+		cmocka_unit_test(test_realloc_of_null),
+		cmocka_unit_test(test_small_alignment),
+		cmocka_unit_test(test_alignment_is_kept),
+		cmocka_unit_test(test_parts),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_names_of_one_address),
 	};
 
 	return cmocka_run_group_tests_name("heap_flow", tests, NULL, NULL);

@@ -243,8 +243,9 @@ static void test_refused(void **state)
 {
 	const struct built_code functions[] = {
 		MALLOC_AND_FREE,
-		[OTHER] = FUNCTION("calloc", 0xf0, 0x48, 0xff, 0x07, CODE_CALL(OTHER, 4, MALLOC),
-				   RET),
+		/* lock incq (%rdi); sub $8,%rsp; call */
+		[OTHER] = FUNCTION("calloc", 0xf0, 0x48, 0xff, 0x07, 0x48, 0x83, 0xec, 0x08,
+				   CODE_CALL(OTHER, 8, MALLOC), RET),
 	};
 	struct heap_sites s;
 

@@ -179,7 +179,7 @@ static void put_process(struct screen *s, const struct heap_report_process *p, s
 	_cleanup_buf_ struct buf name = BUF_INIT;
 
 	if (p->pid)
-		buf__printf(&name, "%s/%d", p->comm, (int)p->pid);
+		buf__printf(&name, "%s%s%d", p->comm, *p->comm ? "/" : "", (int)p->pid);
 	else
 		buf__puts(&name, "(other processes)");
 	columns__put_name(s->out, name_width, name.data ?: "", COLUMNS_KEEP_TAIL);

@@ -356,6 +356,26 @@ static void test_merge_sorts_labels(void **state)
 	assert_string_equal(profile__str(m, m->samples[0].labels[1].num_unit), "pid");
 }
 
+static void test_drop_sample_types(void **state)
+{
+	_cleanup_(profile__freep) struct profile *p = profile__new();
+	const int64_t value = 1;
+
+	assert_int_equal(profile__add_sample_type(p, "a", "count"), 0);
+	assert_int_equal(profile__add_sample_type(p, "b", "count"), 0);
+	assert_int_equal(profile__add_sample_type(p, "c", "count"), 0);
+	assert_int_equal(profile__string(p, "a", &p->default_sample_type), 0);
+	assert_int_equal(profile__drop_sample_types(p, 4), -EINVAL);
+	assert_int_equal(profile__drop_sample_types(p, 1), 0);
+	assert_int_equal(p->sample_types_cnt, 2);
+	assert_int_equal(profile__default_value(p), 0);
+	assert_int_equal(profile__string(p, "b", &p->default_sample_type), 0);
+	assert_int_equal(profile__drop_sample_types(p, 1), 0);
+	assert_string_equal(profile__str(p, p->default_sample_type), "a");
+	assert_int_equal(profile__add(p, NULL, 0, NULL, 0, &value), 0);
+	assert_int_equal(profile__drop_sample_types(p, 1), -EINVAL);
+}
+
 static void test_free_nothing(void **state)
 {
 	profile__free(NULL);
@@ -380,6 +400,7 @@ int main(void)
 		cmocka_unit_test(test_merge_refuses_other_kinds),
 		cmocka_unit_test(test_merge_headers),
 		cmocka_unit_test(test_merge_sorts_labels),
+		cmocka_unit_test(test_drop_sample_types),
 		cmocka_unit_test(test_free_nothing),
 	};
 

@@ -365,6 +365,42 @@ static void test_bad_expressions(void **state)
 }
 
 /* Of a difference, what the base had is 100 %. */
+/* Whose innermost frame it is, is told as the table tells it: summed by leaf, values are its flat.
+ */
+static void test_leaves(void **state)
+{
+	_cleanup_(profile__freep) struct profile *p = fixed_profile();
+	_cleanup_(top_leaves__freep) struct top_leaves *l = NULL;
+	_cleanup_(top__freep) struct top_table *t = NULL;
+	int64_t *flat;
+	size_t i, leaf;
+
+	p->drop_frames = str(p, "do_syscall_64|app::helper.*");
+	t = compute(p, (struct top_options){ 0 });
+	assert_int_equal(top_leaves__new(p, &l), 0);
+	flat = calloc(top_leaves__cnt(l), sizeof(*flat));
+	for (i = 0; i < p->samples_cnt; i++) {
+		const struct profile_sample *s = &p->samples[i];
+
+		leaf = top_leaves__find(l, s->locations, s->locations_cnt);
+		assert_in_range(leaf, 0, top_leaves__cnt(l) - 1);
+		flat[leaf] += s->values[0];
+	}
+	for (i = 0; i < top_leaves__cnt(l); i++) {
+		const struct top_entry *e = top_leaves__entry(l, i);
+
+		if (!flat[i])
+			continue;
+		assert_int_equal(entry(t, e->name)->flat, flat[i]);
+		assert_string_equal(entry(t, e->name)->module, e->module);
+	}
+	free(flat);
+	assert_int_equal(entry(t, "app::burn()")->flat, 67);
+	assert_int_equal(entry(t, "[libc.so.6]")->flat, 20);
+	assert_true(top_leaves__find(l, NULL, 0) == TOP_NO_LEAF);
+	top_leaves__free(NULL);
+}
+
 static void test_total_of_a_difference(void **state)
 {
 	_cleanup_(profile__freep) struct profile *p = new_profile();
@@ -432,6 +468,7 @@ int main(void)
 		cmocka_unit_test(test_drop_frames),
 		cmocka_unit_test(test_good_expressions),
 		cmocka_unit_test(test_bad_expressions),
+		cmocka_unit_test(test_leaves),
 		cmocka_unit_test(test_total_of_a_difference),
 		cmocka_unit_test(test_empty),
 		cmocka_unit_test(test_extreme_values),

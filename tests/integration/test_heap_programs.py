@@ -41,9 +41,10 @@ COMPLETE_PERCENT = 99.0
 @pytest.mark.parametrize("source", ["command", "preload"])
 @pytest.mark.parametrize("mode", ["fork", "fork_ended", "vfork", "spawn"])
 def test_children_of_a_command(tmp_path, source, mode):
-    """A child starts with an empty live set; what it frees of its parent's is its own copy."""
+    """A child starts with an empty live set; what it frees of its parent's is its own copy. Whether
+    one that shares its parent's memory until it calls exec is probed is a matter of luck."""
     result = measure(tmp_path, source, "heap_life", mode)
-    check_exact(result.profile, result.truth)
+    check_exact(result.profile, result.truth, ["alloc_in_child"] if mode == "vfork" else [])
 
 
 @pytest.mark.parametrize("mode", ["fork", "fork_ended", "vfork", "spawn"])
@@ -51,8 +52,7 @@ def test_children_of_a_process(tmp_path, mode):
     """They are no targets, and change nothing of what their parent has."""
     result = measure_pid(tmp_path, "heap_life", mode)
     check_exact(result.profile, result.truth, ignore=["alloc_in_child"])
-    if mode.startswith("fork"):
-        assert "alloc_in_child" not in amounts_of(result.profile)
+    assert "alloc_in_child" not in amounts_of(result.profile)
 
 
 @pytest.mark.parametrize("source", ["pid", "command", "preload"])

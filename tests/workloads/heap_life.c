@@ -5,11 +5,11 @@
  *
  * heap_life fork           a child frees what it inherited, allocates, and lives as long as this
  * heap_life fork_ended     the same; the child has ended when it is done
- * heap_life vfork          a child in the same memory allocates, frees, and ends
+ * heap_life vfork          a child in the same memory allocates, and ends
  * heap_life spawn          posix_spawn() of true, again and again, while it allocates
  * heap_life exec           becomes "heap_life after_exec", without asking again; no truth of before
  * heap_life coroutines     two stacks take turns
- * heap_life fill N [PER_MS]    keeps N blocks
+ * heap_life fill N [PER_MS]    keeps N blocks; PER_MS 0: as fast as it goes
  * heap_life grow           allocates and keeps more and more, until it is killed; no truth
  * heap_life paced PER_MS SECONDS    so many allocations a millisecond; says "bytes N" at the end
  * heap_life sleep          does nothing
@@ -27,7 +27,9 @@
 #define BLOCK_BYTES 96
 #define STACK_BYTES (64u << 10)
 #define TURNS       200
+#define PROBED_US   500000 /* who is new is probed by then */
 #define GROWN_BYTES (64u << 10)
+#define PER_MS      3
 
 extern char **environ;
 
@@ -100,6 +102,7 @@ static int run_fork(int is_to_end)
 	if (!child) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		drop_all_but(0, "alloc_before", blocks);
+		usleep(PROBED_US);
 		allocate(alloc_in_child, more);
 		drop_all_but(KEPT, "alloc_in_child", more);
 		if (write(ready[1], "", 1) != 1)
@@ -136,13 +139,12 @@ static int run_vfork(void)
 	child = vfork();
 	if (!child) {
 		allocate(alloc_in_child, more);
-		drop_all_but(KEPT, "alloc_before", blocks);
+		drop_all_but(KEPT, "alloc_in_child", more);
 		_exit(0);
 	}
 	if (child < 0 || waitpid(child, &status, 0) != child || status)
 		return 1;
-	/* The same memory: who frees is not who allocated. */
-	drop_all_but(KEPT, "alloc_in_child", more);
+	drop_all_but(KEPT, "alloc_before", blocks);
 	truth_done();
 	return 0;
 }
@@ -181,7 +183,7 @@ static int run_after_exec(void)
 {
 	void *blocks[BLOCKS];
 
-	usleep(500000); /* until it is probed again */
+	usleep(PROBED_US);
 	allocate(alloc_after, blocks);
 	drop_all_but(KEPT, "alloc_after", blocks);
 	truth_done();
@@ -205,7 +207,6 @@ static void coroutine_main(int self)
 
 static int run_coroutines(void)
 {
-	truth.per_ms = 5;
 	truth_await_go();
 	for (int i = 0; i < 2; i++) {
 		void *stack = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE,
@@ -226,7 +227,7 @@ static int run_fill(int argc, char **argv)
 {
 	int cnt = argc > 2 ? atoi(argv[2]) : BLOCKS;
 
-	truth.per_ms = argc > 3 ? (unsigned int)atoi(argv[3]) : 0;
+	truth.per_ms = argc > 3 ? (unsigned int)atoi(argv[3]) : PER_MS;
 	truth_await_go();
 	for (int i = 0; i < cnt; i++)
 		alloc_fill(24);
@@ -276,6 +277,7 @@ int main(int argc, char **argv)
 {
 	const char *mode = argc > 1 ? argv[1] : "";
 
+	truth.per_ms = PER_MS;
 	if (!strcmp(mode, "fork") || !strcmp(mode, "fork_ended"))
 		return run_fork(!strcmp(mode, "fork_ended"));
 	if (!strcmp(mode, "vfork"))

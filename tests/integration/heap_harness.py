@@ -34,9 +34,7 @@ INTERVAL = 512 << 10
 PRELOAD = BUILD / "libcprof-heap.so"
 LIVE_TYPES = [("alloc_objects", "count"), ("alloc_space", "bytes"),
               ("inuse_objects", "count"), ("inuse_space", "bytes")]
-# A process that was just probed has no unwind tables yet; what it does until then is unwound, too,
-# but only so many stacks of it a second.
-SETTLE_S = 0.7
+SETTLE_S = 0.2
 
 
 def library(name):

@@ -4,6 +4,7 @@
 #include "workload.h"
 
 void *alloc_in_plugin(size_t bytes);
+void free_in_plugin(void *p);
 
 FRAME void *alloc_in_plugin(size_t bytes)
 {
@@ -11,4 +12,10 @@ FRAME void *alloc_in_plugin(size_t bytes)
 
 	__asm__ volatile("" : : "r"(p) : "memory");
 	return p;
+}
+
+/* free() looked up in this library is that of the library it needs, whoever stands before it. */
+void free_in_plugin(void *p)
+{
+	free(p);
 }

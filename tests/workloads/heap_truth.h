@@ -17,7 +17,9 @@
 
 #define TRUTH_FUNCTIONS_MAX 48
 #define TRUTH_SIZES_MAX     48
-#define TRUTH_CODE_BYTES    64                /* of a function */
+#define TRUTH_CODE_BYTES    64 /* of a function */
+#define TRUTH_WARM_BYTES    (16u << 20)
+#define TRUTH_WARM_US       300000
 #define NO_SUCH_SIZE        ((size_t)1 << 62) /* no allocator has that much */
 
 struct truth_size {
@@ -150,12 +152,23 @@ static inline void truth_await_probe(void)
 	sleep(1);
 }
 
+/* One sample, surely: whoever profiles has what it needs for the next ones when this returns. */
+static void warm_up(void)
+{
+	void *p = malloc(TRUTH_WARM_BYTES);
+
+	__asm__ volatile("" : : "r"(p) : "memory");
+	free(p);
+	usleep(TRUTH_WARM_US);
+}
+
 static inline void truth_await_go(void)
 {
 	say_ready();
 	if (getenv("HEAP_TRUTH_WAIT"))
 		truth_await_probe();
 	truth_await_line();
+	warm_up();
 }
 
 static inline void truth_done(void)

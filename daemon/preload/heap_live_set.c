@@ -6,10 +6,12 @@
  */
 #include "preload/heap_live_set.h"
 #include <errno.h>
+#include <sched.h>
 #include <stdatomic.h>
 
-/* About 0.1 ms: a report takes some µs unless its thread is not running. */
-#define BUSY_SPINS 2000
+/* A report takes some µs, or until its thread runs again: some ms are waited. */
+#define BUSY_SPINS  100
+#define BUSY_YIELDS 20000
 
 static size_t level_groups(struct heap_live_set *set, unsigned int level,
 			   struct heap_slot_group **ret_groups)
@@ -59,6 +61,9 @@ static _Atomic uintptr_t *find_slot(struct heap_live_set *set, const void *ptr,
 {
 	unsigned int levels_cnt = atomic_load_explicit(&set->levels_cnt, memory_order_relaxed);
 
+	/* free(NULL) where a block shares its byte of the filter: empty slots are not it. */
+	if (!ptr)
+		return NULL;
 	for (unsigned int level = 0; level < levels_cnt; level++) {
 		struct heap_slot_group *group = group_of(set, level, ptr);
 
@@ -97,14 +102,17 @@ static bool add_to_group(struct heap_slot_group *group, const void *ptr)
 /* What became of an address that is in the set while its owner adds it. 1: taken over, 0: gone. */
 static int take_over(_Atomic uintptr_t *slot, uintptr_t value, const void *ptr)
 {
-	for (unsigned int spin = 0; spin < BUSY_SPINS; spin++) {
+	for (unsigned int spin = 0; spin < BUSY_SPINS + BUSY_YIELDS; spin++) {
 		if ((value & ~(HEAP_SLOT_ALIGN - 1)) != (uintptr_t)ptr)
 			return 0;
 		/* Without a state its free was not seen: it went past us. */
 		if (!(value & HEAP_SLOT_LEAVING) &&
 		    atomic_compare_exchange_strong(slot, &value, (uintptr_t)ptr))
 			return 1;
-		__builtin_ia32_pause();
+		if (spin < BUSY_SPINS)
+			__builtin_ia32_pause();
+		else
+			sched_yield();
 		value = atomic_load(slot);
 	}
 	return -EBUSY;

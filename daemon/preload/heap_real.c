@@ -15,7 +15,8 @@ HEAP_HIDDEN struct heap_real heap_real = { .free = free_first };
 
 static struct heap_bootstrap bootstrap;
 static _Atomic bool is_found;
-static __thread bool is_finding __attribute__((tls_model("initial-exec")));
+/* volatile: dlsym() is declared to call nobody back. */
+static __thread volatile bool is_finding __attribute__((tls_model("initial-exec")));
 
 /* Where a C library has dropped what nobody can have been linked with. */
 static void *allocate_nothing(void)
@@ -44,6 +45,8 @@ static HEAP_COLD bool find_all(void)
 	if (is_finding)
 		return false;
 	is_finding = true;
+	/* Whoever allocates in here comes the slow way, and by here again. */
+	heap_thread.left_bytes = 0;
 	heap_real.calloc = next_or_nothing("calloc");
 	heap_real.malloc = next_or_nothing("malloc");
 	heap_real.realloc = next_or_nothing("realloc");
@@ -83,6 +86,8 @@ void *heap_real__bootstrap(size_t alignment, size_t size)
 {
 	void *ptr = heap_bootstrap__alloc(&bootstrap, alignment, size);
 
+	/* It has wrapped. */
+	heap_thread.left_bytes = 0;
 	if (!ptr) {
 		errno = ENOMEM;
 		return NULL;

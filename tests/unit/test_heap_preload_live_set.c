@@ -57,6 +57,20 @@ static void test_odd_address(void **state)
 	assert_int_equal(set.live_cnt, 1);
 }
 
+static void test_null(void **state)
+{
+	uint64_t i = 0;
+
+	while (heap_live_set__filter_idx(block(i)) != heap_live_set__filter_idx(NULL))
+		i++;
+	assert_int_equal(heap_live_set__add(&set, block(i)), 0);
+	assert_true(heap_live_set__may_hold(&set, NULL));
+	assert_false(heap_live_set__take(&set, NULL));
+	assert_null(heap_live_set__begin_move(&set, NULL));
+	assert_true(heap_live_set__may_hold(&set, block(i)));
+	assert_true(heap_live_set__take(&set, block(i)));
+}
+
 static void test_many(void **state)
 {
 	const uint64_t cnt = 200000;
@@ -296,6 +310,8 @@ static void test_threads(void **state)
 	assert_int_equal(set.live_cnt, 0);
 	for (uint64_t i = 0; i < BLOCKS; i++)
 		assert_false(heap_live_set__take(&set, block(i)));
+	for (size_t i = 0; i < sizeof(set.filter); i++)
+		assert_int_equal(set.filter[i], 0);
 }
 
 int main(void)
@@ -304,6 +320,7 @@ int main(void)
 		cmocka_unit_test_setup(test_add_and_take, setup),
 		cmocka_unit_test_setup(test_add_twice, setup),
 		cmocka_unit_test_setup(test_odd_address, setup),
+		cmocka_unit_test_setup(test_null, setup),
 		cmocka_unit_test_setup(test_many, setup),
 		cmocka_unit_test_setup(test_full, setup),
 		cmocka_unit_test_setup(test_move, setup),

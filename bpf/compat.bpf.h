@@ -89,6 +89,25 @@ static __always_inline u16 compat__regs_of_task(struct task_struct *task, u64 *r
 	return (u16)BPF_CORE_READ(saved, cs);
 }
 
+/* The first of the calls in progress whose return address the kernel has replaced. */
+static __always_inline struct return_instance *compat__probed_returns(struct task_struct *task)
+{
+	struct uprobe_task *utask;
+
+	if (!bpf_core_field_exists(task->utask))
+		return NULL;
+	utask = BPF_CORE_READ(task, utask);
+	return utask ? BPF_CORE_READ(utask, return_instances) : NULL;
+}
+
+/* What it was replaced by; an address of no code where there is no such call. */
+static __always_inline u64 compat__return_trampoline(struct task_struct *task)
+{
+	if (!compat__probed_returns(task))
+		return ~0ULL;
+	return BPF_CORE_READ(task, mm, uprobes_state.xol_area, vaddr);
+}
+
 /* False for a task in the kernel whose user stack is gone: the last part of an exit, and execve
  * between the old address space and the registers of the new program. */
 static __always_inline bool compat__has_stack(struct task_struct *task, u64 sp)

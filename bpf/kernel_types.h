@@ -78,9 +78,29 @@ struct sched_info {
 	unsigned long long last_queued;
 };
 
-/* owner: with CONFIG_MEMCG. */
+/* Where threads return to from functions whose return is probed, and where they would have. */
+struct xol_area {
+	unsigned long vaddr;
+};
+
+struct uprobes_state {
+	struct xol_area *xol_area;
+};
+
+struct return_instance {
+	unsigned long stack; /* address of the return address */
+	unsigned long orig_ret_vaddr;
+	struct return_instance *next;
+};
+
+struct uprobe_task {
+	struct return_instance *return_instances;
+};
+
+/* owner: with CONFIG_MEMCG. uprobes_state: with CONFIG_UPROBES, as the task's utask. */
 struct mm_struct {
 	struct task_struct *owner;
+	struct uprobes_state uprobes_state;
 };
 
 struct task_struct {
@@ -98,6 +118,7 @@ struct task_struct {
 	unsigned int flags;
 	void *stack;
 	struct mm_struct *mm; /* NULL behind exit_mm() */
+	struct uprobe_task *utask;
 	unsigned int in_execve : 1;
 	u32 self_exec_id;
 	u64 start_boottime; /* since 5.5; real_start_time before */

@@ -29,6 +29,7 @@ struct unwind_context {
 	u64 generation; /* of the tables when the walk began */
 	u32 process;    /* slot of its mappings */
 	u32 epoch;
+	u64 trampoline;               /* stands for return addresses that are probed */
 	u64 window_start;             /* address of window[0] */
 	u64 regs[UNWIND_REG_CNT + 1]; /* of the top frame, DWARF numbers; the last is the pc */
 	u64 window[UNWIND_WINDOW_WORDS];

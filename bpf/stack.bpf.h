@@ -12,7 +12,8 @@
 #include "maps.bpf.h"
 #include "unwind.bpf.h"
 
-#define COLD_COPIES_MAX 256 /* of one process in one second */
+#define COLD_COPIES_MAX  256 /* of one process in one second */
+#define COLD_RETURNS_MAX 8   /* calls whose return is probed, innermost first */
 
 /* Contexts nest like a stack on one CPU: what interrupts us is done before we go on, so a plain
  * test-and-set cannot be torn. (The kernel also keeps perf programs from nesting.) */
@@ -104,6 +105,7 @@ static __always_inline void stack__take_user(struct scratch *s, u32 slot, struct
 	w->frame.exact = 1;
 	/* In a system call the kernel has saved them all; rcx and r11 no rule asks for. */
 	w->frame.has_regs = 1;
+	w->trampoline = compat__return_trampoline(task);
 	w->window_start = ~0ULL;
 	unwind_user_stack(slot);
 }
@@ -168,6 +170,22 @@ static __always_inline u32 copy_rest(struct cold_event *cold, u64 sp, u32 bytes)
 	return bytes + rest;
 }
 
+/* Puts the return addresses back that the kernel has replaced because returns are probed. */
+static __always_inline void restore_returns(struct cold_event *cold, u64 sp)
+{
+	struct return_instance *call =
+		compat__probed_returns((struct task_struct *)bpf_get_current_task());
+	u64 offset;
+	int i;
+
+	for (i = 0; i < COLD_RETURNS_MAX && call; i++) {
+		offset = BPF_CORE_READ(call, stack) - sp;
+		if (offset <= COLD_STACK_BYTES - sizeof(u64))
+			*(u64 *)(cold->stack + offset) = BPF_CORE_READ(call, orig_ret_vaddr);
+		call = BPF_CORE_READ(call, next);
+	}
+}
+
 static __always_inline long submit_cold(void *ctx, struct scratch *s, u32 slot, u32 kind,
 					bool in_user_mode)
 {
@@ -186,6 +204,7 @@ static __always_inline long submit_cold(void *ctx, struct scratch *s, u32 slot, 
 	cold->skipped_bytes = start - cold->regs[UNWIND_REG_SP];
 	cold->stack_bytes = copy_stack(cold, start);
 	cold->stack_bytes = copy_rest(cold, start, cold->stack_bytes);
+	restore_returns(cold, start);
 	bytes = offsetof(struct cold_event, stack) + cold->stack_bytes;
 	if (bytes > sizeof(*cold))
 		bytes = sizeof(*cold);

@@ -11,6 +11,9 @@
 #define SEARCH_STEPS  10 /* log2(UNWIND_LEAF_ROWS) */
 #define MAPPING_STEPS 8  /* log2(UNWIND_MAPPINGS) */
 
+#define PROBED_RETURNS_MAX   16 /* calls of a thread, innermost first */
+#define RETURN_ADDRESS_BYTES 8
+
 _Static_assert(UNWIND_LEAF_ROWS == 1 << SEARCH_STEPS, "the search covers a page");
 _Static_assert(UNWIND_MAPPINGS == 1 << MAPPING_STEPS, "the search covers a slot");
 
@@ -137,6 +140,21 @@ static __always_inline int step_by_rule(struct unwind_context *w, u32 rule_id)
 			   register_of(w, rule->ra_kind));
 }
 
+/* The return address of a function that is left with this stack pointer, whose return is probed. */
+__noinline u64 unwind_original(u64 sp)
+{
+	struct return_instance *call =
+		compat__probed_returns((struct task_struct *)bpf_get_current_task());
+	int i;
+
+	for (i = 0; i < PROBED_RETURNS_MAX && call; i++) {
+		if (BPF_CORE_READ(call, stack) + RETURN_ADDRESS_BYTES == sp)
+			return BPF_CORE_READ(call, orig_ret_vaddr);
+		call = BPF_CORE_READ(call, next);
+	}
+	return 0;
+}
+
 /* Appends the frame that .walk.frame describes and moves to its caller. */
 __noinline int unwind_one_frame(u32 scratch_slot, u32 depth)
 {
@@ -150,6 +168,8 @@ __noinline int unwind_one_frame(u32 scratch_slot, u32 depth)
 	slot = bpf_map_lookup_elem(&unwind_slots, &s->walk.process);
 	if (!slot)
 		return UNWIND_COLD;
+	if (unlikely(s->walk.frame.pc == s->walk.trampoline))
+		s->walk.frame.pc = unwind_original(s->walk.frame.sp);
 	idx = s->event.header.kernel_frames_cnt + depth;
 	BOUND(idx, MAX_FRAMES - 1);
 	pc = s->walk.frame.pc - !s->walk.frame.exact;

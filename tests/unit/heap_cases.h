@@ -200,6 +200,28 @@ static void test_registers_are_intact(void **state)
 	}
 }
 
+/* A function whose return is probed has a return address that is not its caller's: stacks have the
+ * caller's. */
+static void test_stack_below_a_probed_return(void **state)
+{
+	static struct fixture f;
+	struct heap_site sites[2] = { site_of(fake_onward, HEAP_CALL_ALLOC),
+				      site_of(fake_malloc, HEAP_CALL_ALLOC) };
+	struct probe_counters c;
+
+	REQUIRE_ROOT();
+	sites[0].size_reg = sites[1].size_reg = DWARF_RDI;
+	assert_int_equal(fixture__new(&f, 1, false), 0);
+	assert_int_equal(fixture__probe(&f, sites, 2, getpid()), 0);
+	fake_onward(8, P(1));
+	finish(&f, &c);
+	assert_int_equal(c.kernel.value[COUNTER_FIRED], 2);
+	assert_int_equal(f.stacks_cnt, 2);
+	assert_int_not_equal(f.return_addresses[0], 0);
+	assert_int_equal(f.return_addresses[0], f.return_addresses[1]);
+	fixture__done(&f);
+}
+
 struct hammer {
 	atomic_bool has_ended;
 	atomic_uint started;

@@ -21,6 +21,7 @@ void *fake_memalign(size_t align, size_t size, void *result);
 int fake_posix_memalign(void **out, size_t align, size_t size, void *result, int error);
 void fake_free(void *ptr);
 void *fake_outer(size_t size, void *result);     /* calls fake_malloc */
+void *fake_onward(size_t size, void *result);    /* goes on to fake_malloc */
 void *fake_moved(size_t size, void *result);     /* its argument is in r10 at its site */
 void *fake_stuck(size_t size, const int *go_on); /* until *go_on is not 0 */
 void fake_told(void *ptr, size_t size, size_t weighted);
@@ -38,6 +39,7 @@ FAKE("fake_memalign", "push %rbp\n pop %rbp\n mov %rdx, %rax\n ret\n");
 FAKE("fake_posix_memalign", "push %rbp\n pop %rbp\n mov %rcx, (%rdi)\n mov %r8d, %eax\n ret\n");
 FAKE("fake_free", "push %rbp\n pop %rbp\n ret\n");
 FAKE("fake_outer", "push %rbp\n call fake_malloc\n pop %rbp\n ret\n" FAKE_LABEL("fake_outer_end"));
+FAKE("fake_onward", "push %rbp\n pop %rbp\n jmp fake_malloc\n");
 FAKE("fake_moved",
      "mov %rdi, %r10\n xor %edi, %edi\n" FAKE_LABEL("fake_moved_site") "mov %rsi, %rax\n ret\n");
 FAKE("fake_stuck", "push %rbp\n pop %rbp\n 1: pause\n cmpl $0, (%rsi)\n je 1b\n"

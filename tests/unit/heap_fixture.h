@@ -25,6 +25,7 @@ struct fixture {
 	struct sample *samples; /* SAMPLE_ALLOC */
 	size_t samples_cnt, stacks_cnt;
 	uint64_t stack_ids[FIXTURE_SAMPLES];
+	uint64_t return_addresses[FIXTURE_SAMPLES]; /* of stacks that came as copies */
 };
 
 static inline uint64_t offset_of(const void *function)
@@ -102,8 +103,11 @@ static inline int keep_sample(const struct sample *s, void *ctx)
 {
 	struct fixture *f = ctx;
 
-	if (s->kind == SAMPLE_STACK && f->stacks_cnt < FIXTURE_SAMPLES)
+	if (s->kind == SAMPLE_STACK && f->stacks_cnt < FIXTURE_SAMPLES) {
+		if (s->stack_bytes >= sizeof(uint64_t))
+			memcpy(&f->return_addresses[f->stacks_cnt], s->stack, sizeof(uint64_t));
 		f->stack_ids[f->stacks_cnt++] = s->stack_id;
+	}
 	if (s->kind == SAMPLE_ALLOC && f->samples_cnt < FIXTURE_SAMPLES)
 		f->samples[f->samples_cnt++] = *s;
 	return 0;

@@ -249,6 +249,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_call_counts),
 		cmocka_unit_test(test_registers_are_intact),
+		cmocka_unit_test(test_stack_below_a_probed_return),
 		cmocka_unit_test(test_detached_under_load),
 		cmocka_unit_test(test_threads),
 		cmocka_unit_test(test_costs_are_measured),

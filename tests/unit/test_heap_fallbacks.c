@@ -47,6 +47,7 @@ static int use_perf_without_cookies(void **state) /* 5.10 */
 #define CASES(setup)                                                                               \
 	cmocka_unit_test_setup(test_every_call_counts, setup),                                     \
 		cmocka_unit_test_setup(test_registers_are_intact, setup),                          \
+		cmocka_unit_test_setup(test_stack_below_a_probed_return, setup),                   \
 		cmocka_unit_test_setup(test_detached_under_load, setup),                           \
 		cmocka_unit_test_setup(test_threads, setup)
 

@@ -67,7 +67,7 @@ static __noinline void submit(struct event_counters *counters, u64 pointer, u64 
 		heap_live__describe_owner(&live, task);
 		ev.is_live = !bpf_map_update_elem(&heap_live, &key, &live, BPF_ANY);
 	}
-	if (bpf_ringbuf_output(&samples, &ev, sizeof(ev), BPF_RB_NO_WAKEUP)) {
+	if (bpf_ringbuf_output(&samples, &ev, sizeof(ev), ring__flags())) {
 		if (heap_keeps_live && ev.is_live)
 			bpf_map_delete_elem(&heap_live, &key);
 		counters__add_shared(counters, COUNTER_DROPPED_RING_FULL);

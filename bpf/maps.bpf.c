@@ -22,6 +22,7 @@ filter_cgroup_map_t filter_cgroup SEC(".maps");
 const volatile __u32 filter_mode = FILTER_NONE;
 const volatile char filter_comm[TASK_COMM_BYTES] = {};
 const volatile __u32 cold_ring_bytes = 0;
+const volatile __u32 ring_wake_bytes = 0;
 const volatile __u32 follow_pid = 0;
 __u64 follow_failed = 0;
 

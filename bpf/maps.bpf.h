@@ -163,8 +163,19 @@ extern filter_cgroup_map_t filter_cgroup SEC(".maps");
 extern const volatile __u32 filter_mode; /* enum filter_mode */
 extern const volatile char filter_comm[TASK_COMM_BYTES];
 extern const volatile __u32 cold_ring_bytes; /* no copies while more than this waits in the ring */
+extern const volatile __u32 ring_wake_bytes; /* see ring__flags() */
 extern const volatile __u32 follow_pid;      /* COMMAND's process: let in at its exec */
 extern __u64 follow_failed;                  /* children that did not fit filter_tgids */
+
+/* The reader looks at the ring ten times a second by itself. It is woken where that would be too
+ * late, by what crosses a quarter of the ring and not by all that follows: a wake-up is dear. */
+static __always_inline u64 ring__flags(void)
+{
+	u64 waiting_bytes = bpf_ringbuf_query(&samples, BPF_RB_AVAIL_DATA);
+
+	return waiting_bytes - ring_wake_bytes < ring_wake_bytes / 8 ? BPF_RB_FORCE_WAKEUP
+								     : BPF_RB_NO_WAKEUP;
+}
 
 /* Counting happens on this CPU only and ticks of one kind do not nest: no atomic is needed. */
 static __always_inline void counters__add(struct event_counters *c, enum event_counter which)

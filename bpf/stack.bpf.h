@@ -209,7 +209,7 @@ static __always_inline long submit_cold(void *ctx, struct scratch *s, u32 slot, 
 	if (bytes > sizeof(*cold))
 		bytes = sizeof(*cold);
 	cold->header.size = bytes;
-	return bpf_ringbuf_output(&samples, cold, bytes, BPF_RB_NO_WAKEUP);
+	return bpf_ringbuf_output(&samples, cold, bytes, ring__flags());
 }
 
 static __always_inline long submit_walked(struct scratch *s)
@@ -222,7 +222,7 @@ static __always_inline long submit_walked(struct scratch *s)
 	if (bytes > sizeof(s->event))
 		bytes = sizeof(s->event);
 	h->size = bytes;
-	return bpf_ringbuf_output(&samples, &s->event, bytes, BPF_RB_NO_WAKEUP);
+	return bpf_ringbuf_output(&samples, &s->event, bytes, ring__flags());
 }
 
 /* Sends what has been taken, or a copy, as a record of kind 'cold_kind', where that is needed.

@@ -72,6 +72,10 @@ void collector__forget_pid(struct collector *c, pid_t pid, uint64_t exited_ns);
 /* 0, or the first non-zero value of the callback, after which drain stops. */
 typedef int (*collector_sample_fn)(const struct sample *s, void *ctx);
 
+/* Readable when the ring fills faster than it is drained now and then; until the next drain.
+ * Borrowed. */
+int collector__wake_fd(const struct collector *c);
+
 /* Hands up everything now in the ring. Records that break abi/event.h are counted. */
 int collector__drain(struct collector *c, collector_sample_fn fn, void *ctx);
 

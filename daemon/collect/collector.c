@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include "base/array.h"
@@ -29,6 +30,7 @@ struct attached_probe {
 struct collector {
 	struct cprofd_bpf *skel;
 	struct ring_buffer *ring;
+	int wake_fd;                    /* epoll */
 	struct collector_config config; /* borrowed pointers are cleared after attach */
 	struct attached_probe *probes;
 	size_t probes_cnt;
@@ -72,6 +74,7 @@ static void configure_filter(struct cprofd_bpf *skel, const struct collector_con
 
 	skel->rodata->filter_mode = config->filter_mode;
 	skel->rodata->cold_ring_bytes = ring_bytes(config) / 4 * 3;
+	skel->rodata->ring_wake_bytes = ring_bytes(config) / 4;
 	if (config->comm)
 		strncpy((char *)skel->rodata->filter_comm, config->comm,
 			sizeof(skel->rodata->filter_comm) - 1);
@@ -195,6 +198,24 @@ static int load(struct collector *c, const struct collector_config *config)
 	return fill_filter(c->skel, config);
 }
 
+/* Edge-triggered: a ring that merely holds something is not worth waking up for. */
+static int watch_ring(struct collector *c)
+{
+	struct epoll_event event = { .events = EPOLLIN | EPOLLET };
+
+	c->wake_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (c->wake_fd < 0)
+		return -errno;
+	if (epoll_ctl(c->wake_fd, EPOLL_CTL_ADD, bpf_map__fd(c->skel->maps.samples), &event))
+		return -errno;
+	return 0;
+}
+
+int collector__wake_fd(const struct collector *c)
+{
+	return c->wake_fd;
+}
+
 int collector__new(struct collector **ret, const struct collector_config *config)
 {
 	_cleanup_(collector__freep) struct collector *c = calloc(1, sizeof(*c));
@@ -204,6 +225,7 @@ int collector__new(struct collector **ret, const struct collector_config *config
 	if (!c)
 		return -ENOMEM;
 	c->config = *config;
+	c->wake_fd = -1;
 	c->probes = calloc(config->probes_cnt, sizeof(*c->probes));
 	if (!c->probes)
 		return -ENOMEM;
@@ -214,6 +236,9 @@ int collector__new(struct collector **ret, const struct collector_config *config
 	c->ring = ring_buffer__new(bpf_map__fd(c->skel->maps.samples), on_record, c, NULL);
 	if (!c->ring)
 		return -errno;
+	err = watch_ring(c);
+	if (err)
+		return err;
 	*ret = take_ptr(c);
 	return 0;
 }
@@ -227,6 +252,7 @@ void collector__free(struct collector *c)
 	for (i = 0; i < c->probes_cnt; i++)
 		if (c->probes && c->probes[i].probe)
 			c->probes[i].probe->ops->free(c->probes[i].state);
+	close_fdp(&c->wake_fd);
 	ring_buffer__free(c->ring);
 	cprofd_bpf__destroy(c->skel);
 	free(c->probes);
@@ -331,8 +357,11 @@ void collector__forget_pid(struct collector *c, pid_t pid, uint64_t exited_ns)
 
 int collector__drain(struct collector *c, collector_sample_fn fn, void *ctx)
 {
+	struct epoll_event event;
 	int cnt;
 
+	/* So that what comes from here on wakes again. */
+	epoll_wait(c->wake_fd, &event, 1, 0);
 	c->fn = fn;
 	c->ctx = ctx;
 	c->fn_result = 0;

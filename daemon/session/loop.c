@@ -352,6 +352,7 @@ static void run_until_end(struct loop *l)
 	struct pollfd fds[] = {
 		{ .fd = l->s->signals.fd, .events = POLLIN },
 		{ .fd = l->hotplug_fd, .events = POLLIN },
+		{ .fd = collector__wake_fd(l->s->collector), .events = POLLIN },
 		{ .fd = l->s->command ? command__pidfd(l->s->command) : -1, .events = POLLIN },
 	};
 	bool all = false;

@@ -323,11 +323,11 @@ class Heap(Started):
 
 
 class HeapCommand(HeapLoad):
-    """cprofd --heap 0 -- PROGRAM: speaks for the program."""
+    """cprofd --heap DURATION -- PROGRAM: speaks for the program."""
 
-    def __init__(self, args, *argv, env=None):
+    def __init__(self, args, *argv, duration="0", env=None):
         program = argv[0] if os.path.isabs(str(argv[0])) else WORKLOADS / argv[0]
-        self.start([CPROFD, *args, "--heap", "0", "--", program, *argv[1:]], env=env,
+        self.start([CPROFD, *args, "--heap", duration, "--", program, *argv[1:]], env=env,
                    stderr=subprocess.PIPE)
 
     def finish(self, timeout=60):

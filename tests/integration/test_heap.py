@@ -11,7 +11,7 @@ import time
 import pytest
 
 import pprof_reader
-from harness import IS_SANITIZED, WORKLOADS, check_sane, to_text
+from harness import IS_SANITIZED, WORKLOADS, to_text, wait_until
 from heap_harness import (
     INTERVAL,
     PRELOAD,
@@ -156,10 +156,13 @@ def estimates_by_preload(directory):
     """One command with twenty children, alive until the last has told its truth."""
     if not PRELOAD.exists():
         pytest.skip(f"{PRELOAD} was not built")
-    script = (f"for i in $(seq {RUNS}); do {WORKLOADS}/heap_truth {ROUNDS} {SCALE} <&0 & done; "
+    # What runs in the background has no standard input but by another number.
+    script = (f"exec 3<&0; for i in $(seq {RUNS}); do "
+              f"{WORKLOADS}/heap_truth {ROUNDS} {SCALE} <&3 & done; "
               "wait")
     argv = [*arguments(directory, INTERVAL), "--heap-source", "preload"]
-    with HeapCommand(argv, "/bin/sh", "-c", script) as load:
+    path = outputs(directory)[0]
+    with HeapCommand(argv, "/bin/sh", "-c", script, duration="5s") as load:
         for _ in range(RUNS - 1):
             load.read_until("ready")
         # Whoever reads a line works; the input's end is theirs, too. The window must end before.
@@ -167,10 +170,10 @@ def estimates_by_preload(directory):
         load.popen.stdin.flush()
         for _ in range(RUNS):
             load.read_until("done")
-        os.kill(load.pid, signal.SIGTERM)
-        out, err = load.popen.communicate(timeout=60)
-    check_sane(to_text(err))
-    profile = pprof_reader.read(outputs(directory)[0])
+        assert not path.exists(), "the window is over and they have only just done their work"
+        wait_until(path.exists, 20, "the end of the window")
+        assert load.finish().status == 0
+    profile = pprof_reader.read(path)
     check_heap(profile, INTERVAL)
     pids = sorted({s.pid for s in profile.samples if own_is_truth(s)})
     assert len(pids) == RUNS, f"samples of {len(pids)} processes"

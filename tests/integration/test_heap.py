@@ -25,6 +25,7 @@ from heap_harness import (
     arguments,
     check_exact,
     check_heap,
+    check_unprobed,
     code_changed,
     complete_share,
     measure,
@@ -301,7 +302,7 @@ def test_a_hundred_cycles(tmp_path, record_property, interval):
                 running.end_by_itself()
             check_heap(pprof_reader.read(tmp_path / "x.pb.gz"))
             assert load.popen.poll() is None, f"cycle {i}: {load.errors()}"
-        assert not code_changed(load.pid)
+        check_unprobed(load.pid)
         load.go()
         assert load.end() == 42, load.said
     assert load.said == said_alone
@@ -311,13 +312,11 @@ def test_a_hundred_cycles(tmp_path, record_property, interval):
 def test_no_probe_is_left_after_sigkill(tmp_path):
     with HeapLoad("heap_sum", "2") as load:
         with Heap("--pid", load.pid, "--heap", "0", "-o", tmp_path / "x.pb.gz") as running:
-            assert running.wait_probed(load.pid)
+            running.wait_probed(load.pid)
+            assert code_changed(load.pid)
             os.kill(running.pid, signal.SIGKILL)
             running.popen.wait()
-        end = time.monotonic() + 10
-        while code_changed(load.pid):
-            assert time.monotonic() < end, code_changed(load.pid)
-            time.sleep(0.05)
+        check_unprobed(load.pid)
         load.go()
         assert load.end() == 42, load.said
 

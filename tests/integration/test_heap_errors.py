@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import pprof_reader
-from harness import CPROFD, WORKLOADS, Started, Workload, cprofd, run, symbols_of, which
+from harness import WORKLOADS, Workload, cprofd, run, symbols_of, which
 from heap_harness import (
     PRELOAD,
     SETTLE_S,
@@ -20,6 +20,7 @@ from heap_harness import (
     arguments,
     check_exact,
     check_heap,
+    check_unprobed,
     code_changed,
     measure_command,
     outputs,
@@ -82,7 +83,8 @@ def test_go(tmp_path):
     with Workload("truth_go", "3600", silent=True) as load:
         time.sleep(0.3)
         check_cannot(tmp_path, load.pid, r"\bGo\b")
-        assert load.popen.poll() is None and not code_changed(load.pid)
+        assert load.popen.poll() is None
+        check_unprobed(load.pid)
 
 
 def test_stripped_static(tmp_path):
@@ -142,7 +144,10 @@ def test_seccomp_strict(tmp_path, interval):
     argv = ["--heap", "0", "--heap-interval", interval, "-o", tmp_path / "x.pb.gz"]
     with HeapLoad("heap_seccomp") as load:
         with Heap("--pid", load.pid, *argv) as running:
-            time.sleep(SETTLE_S)
+            try:
+                running.wait_probed(load.pid, timeout=5)
+            except AssertionError:
+                pass  # refused, or by the first thing that it finds
             for _ in range(20):
                 load.go()
                 load.read_until("alive")
@@ -213,8 +218,6 @@ def test_under_a_debugger_with_a_breakpoint(tmp_path):
     """Where we would probe there is one: it keeps its breakpoint, the target its life."""
     argv = ["--heap", "0", *arguments(tmp_path, 1)]
     with HeapLoad("heap_life", "fill", "300", "1") as load:
-        before = code_changed(load.pid)
-        assert not before
         with Debugged(load.pid, address_of(load.pid, "malloc")) as debugger:
             with Heap("--pid", load.pid, *argv) as running:
                 time.sleep(2 * SETTLE_S)
@@ -223,7 +226,7 @@ def test_under_a_debugger_with_a_breakpoint(tmp_path):
                     running.interrupt()
                 result = running.finish()
             assert debugger.end() >= 1, "its breakpoint was hit"
-        assert not code_changed(load.pid)
+        check_unprobed(load.pid)
         assert load.end() == 0
     if result.status:
         assert len(result.err_lines) == 1, result.err
@@ -309,19 +312,14 @@ def test_exec_into_what_cannot_be_probed(tmp_path):
 def test_whole_host(tmp_path):
     """Only when asked for, and then everybody."""
     with HeapLoad("heap_life", "fill", "200", "2") as load:
-        with Started("--heap-host-wide", "--heap", "0", *arguments(tmp_path, "1K")) as running:
-            end = time.monotonic() + 60
-            while not code_changed(load.pid):
-                assert running.popen.poll() is None, running.popen.stderr.read()
-                assert time.monotonic() < end, "timed out: probes"
-                time.sleep(0.05)
+        with Heap("--heap-host-wide", "--heap", "0", *arguments(tmp_path, "1K")) as running:
+            running.wait_probed(load.pid)
             time.sleep(SETTLE_S)
             load.work()
             running.interrupt()
             assert running.finish().status == 0
-        assert not code_changed(load.pid)
+        check_unprobed(load.pid)
         assert load.end() == 0
     profile = pprof_reader.read(outputs(tmp_path)[0])
     check_heap(profile, 1024)
     assert "alloc_fill" in amounts_of(profile)
-    assert CPROFD.exists()

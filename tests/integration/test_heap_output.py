@@ -167,7 +167,7 @@ LIVE_MAX = 1 << 18
 def test_live_set_full(tmp_path):
     """More is kept than there is room for: counted, and marked wherever one looks."""
     argv = ["--heap", "0", *arguments(tmp_path, 1)]
-    with HeapLoad("heap_life", "fill", LIVE_MAX + 30000) as load:
+    with HeapLoad("heap_life", "fill", LIVE_MAX + 40000, "60") as load:
         with Heap("--pid", load.pid, *argv) as running:
             running.wait_probed(load.pid)
             time.sleep(SETTLE_S)

@@ -24,6 +24,7 @@ from heap_harness import (
     arguments,
     check_exact,
     check_heap,
+    check_unprobed,
     code_changed,
     complete_share,
     library,
@@ -286,7 +287,7 @@ def test_smoke(tmp_path, program):
                   "-o", tmp_path / "x.pb.gz") as running:
             running.end_by_itself()
         assert load.popen.poll() is None
-        assert not code_changed(load.pid)
+        check_unprobed(load.pid)
     check_heap(pprof_reader.read(tmp_path / "x.pb.gz"), 16 << 10)
 
 
@@ -313,7 +314,8 @@ while not select.select([sys.stdin], [], [], 0)[0]:
         finally:
             client.kill()
             client.wait()
-        assert not code_changed(redis.pid) and not code_changed(python.pid)
+        check_unprobed(redis.pid)
+        check_unprobed(python.pid)
         reply = run("redis-cli", "-p", redis.port, "ping")
         assert reply.out == b"PONG\n"
         python.go()

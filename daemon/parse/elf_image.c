@@ -36,7 +36,9 @@ static enum parse_status map_file(int fd, struct elf_image *image)
 		return PARSE_IO;
 	if (st.st_size < (off_t)sizeof(Elf32_Ehdr))
 		return PARSE_NOT_ELF;
-	map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	/* Shared: into private mappings the kernel puts the breakpoints of whoever probes the file
+	 * in every process, and what is read would not be what is in the file. */
+	map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
 	if (map == MAP_FAILED)
 		return errno == ENOMEM ? PARSE_LIMIT : PARSE_IO;
 	image->map = map;

@@ -306,6 +306,25 @@ def test_exec_into_what_cannot_be_probed(tmp_path):
     assert re.search(r"\bGo\b", result.err), result.err
 
 
+def test_beside_somebody_who_probes_everybody(tmp_path):
+    """Of whose breakpoints the process is full, the file is not, and their return probes are in the
+    way of stacks."""
+    other = ["--heap-host-wide", "--heap", "0", "--heap-interval", "1G", "-o",
+             tmp_path / "host.pb.gz"]
+    argv = ["--heap", "0", *arguments(tmp_path, 1)]
+    with HeapLoad("heap_truth", "1", "1", "3") as load, Heap(*other) as host:
+        host.wait_probed(load.pid)
+        with Heap("--pid", load.pid, *argv) as running:
+            running.wait_probed(load.pid)
+            time.sleep(SETTLE_S)
+            load.work()
+            result = running.end()
+        host.end()
+        check_unprobed(load.pid)
+        assert load.end() == 0
+    check_exact(read_run(tmp_path, load, result, 1).profile, load.truth)
+
+
 # --- too much -------------------------------------------------------------------------------------
 
 

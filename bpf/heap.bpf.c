@@ -25,13 +25,14 @@
 
 static __always_inline bool is_filtered(u64 cookie)
 {
+	u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	struct task_struct *task;
 
 	if (!(cookie & HEAP_COOKIE_ASKS_FILTER))
 		return false;
 	task = (void *)bpf_get_current_task();
-	return !filter__admits_current(BPF_CORE_READ(task, group_leader),
-				       bpf_get_current_pid_tgid() >> 32);
+	return tgid == heap_own_tgid ||
+	       !filter__admits_current(BPF_CORE_READ(task, group_leader), tgid);
 }
 
 /* An allocation that has its memory: into the live set and the ring. */

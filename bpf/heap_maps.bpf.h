@@ -66,6 +66,7 @@ struct {
 
 const volatile __u32 heap_ln[HEAP_LN_CNT] = {};
 const volatile __u64 heap_interval = 1;
+const volatile __u32 heap_own_tgid = 0; /* what we do about a record must not make another one */
 const volatile bool heap_keeps_live = false;
 const volatile bool heap_has_cookie = false;  /* bpf_get_attach_cookie: 5.15 */
 const volatile bool heap_has_session = false; /* 6.13 */

@@ -76,7 +76,8 @@ typedef int (*collector_sample_fn)(const struct sample *s, void *ctx);
  * Borrowed. */
 int collector__wake_fd(const struct collector *c);
 
-/* Hands up everything now in the ring. Records that break abi/event.h are counted. */
+/* Hands up everything now in the ring, but does not go on for ever where more comes as fast.
+ * Records that break abi/event.h are counted. */
 int collector__drain(struct collector *c, collector_sample_fn fn, void *ctx);
 
 /* Of a kind that counts waits, 'kernel' and 'consumed' are about switch-ins and the records of

@@ -37,6 +37,7 @@ struct collector {
 	collector_sample_fn fn; /* of the drain in progress */
 	void *ctx;
 	int fn_result;
+	size_t drained_bytes; /* by it */
 };
 
 static int print_libbpf(enum libbpf_print_level level, const char *fmt, va_list args)
@@ -156,10 +157,11 @@ static int on_record(void *ctx, void *data, size_t size)
 		a->bad_records += account == RECORD_COUNTED;
 		a->stacks_bad_records += account == RECORD_STACK;
 	}
-	/* libbpf frees a record only after a callback >= 0; < 0 would hand it out again. */
 	if (!ret)
 		c->fn_result = c->fn(&sample, c->ctx);
-	return 0;
+	c->drained_bytes += size;
+	/* Stops libbpf behind this record, which it frees. */
+	return c->drained_bytes < bpf_map__max_entries(c->skel->maps.samples) ? 0 : -EAGAIN;
 }
 
 static bool is_wanted(const struct collector_config *config, const struct probe *probe)
@@ -365,8 +367,9 @@ int collector__drain(struct collector *c, collector_sample_fn fn, void *ctx)
 	c->fn = fn;
 	c->ctx = ctx;
 	c->fn_result = 0;
+	c->drained_bytes = 0;
 	cnt = ring_buffer__consume(c->ring);
-	return cnt < 0 ? cnt : c->fn_result;
+	return cnt < 0 && cnt != -EAGAIN ? cnt : c->fn_result;
 }
 
 int event_counters__sum(const struct cprofd_bpf *skel, enum event_kind kind,

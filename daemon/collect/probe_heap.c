@@ -87,6 +87,7 @@ static int configure(struct cprofd_bpf *skel, const struct collector_config *con
 		set_attach_type(skel->progs.heap_return, ATTACH_TRACE_UPROBE_MULTI);
 		set_attach_type(skel->progs.heap_session, ATTACH_TRACE_UPROBE_SESSION);
 	}
+	skel->rodata->heap_own_tgid = (uint32_t)getpid();
 	skel->rodata->heap_has_session = kernel.has_session;
 	skel->rodata->heap_has_cookie = kernel.has_cookie;
 	skel->rodata->heap_keeps_live = config->heap_is_live;

@@ -127,34 +127,54 @@ static void test_no_return(void **state)
 	fixture__done(&f);
 }
 
-/* A link to all processes asks the filter. */
-static void test_filter(void **state)
+/* Allocates once it may. */
+static pid_t fork_allocator(int go_fd, int allocs)
 {
-	static struct fixture f;
-	const struct collector_target target = { .pid = getpid() };
-	struct heap_site sites[HEAP_SITES_MAX];
-	struct event_counters frees;
-	struct probe_counters c;
-	pid_t pid;
-	int status;
+	pid_t pid = fork();
+	char go;
 
-	REQUIRE_ROOT();
-	assert_int_equal(fixture__new_for(&f, 1, true, &target), 0);
-	assert_int_equal(fixture__probe(&f, sites, make_sites(sites), 0), 0);
-	pid = fork();
 	if (pid == 0) {
-		for (int i = 0; i < 5; i++)
+		if (read(go_fd, &go, 1) != 1)
+			_exit(1);
+		for (int i = 0; i < allocs; i++)
 			fake_free(fake_malloc(1, P(i)));
 		_exit(0);
 	}
-	waitpid(pid, &status, 0);
+	return pid;
+}
+
+/* A link to all processes asks the filter, and never counts ourselves. */
+static void test_filter(void **state)
+{
+	static struct fixture f;
+	struct collector_target target = { 0 };
+	struct heap_site sites[HEAP_SITES_MAX];
+	struct event_counters frees;
+	struct probe_counters c;
+	pid_t others[2];
+	int go[2], status;
+
+	REQUIRE_ROOT();
+	assert_int_equal(pipe(go), 0);
+	others[0] = fork_allocator(go[0], 3);
+	others[1] = fork_allocator(go[0], 5);
+	target.pid = others[0];
+	assert_int_equal(fixture__new_for(&f, 1, true, &target), 0);
+	assert_int_equal(fixture__probe(&f, sites, make_sites(sites), 0), 0);
 	fake_malloc(3, P(1));
+	assert_int_equal(write(go[1], "go", 2), 2);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(waitpid(others[i], &status, 0), others[i]);
 	finish(&f, &c);
 	assert_int_equal(collector__heap_frees(f.collector, &frees), 0);
-	assert_int_equal(c.kernel.value[COUNTER_FIRED], 6);
-	assert_int_equal(c.kernel.value[COUNTER_FILTERED], 5);
-	assert_int_equal(c.kernel.value[COUNTER_SUBMITTED], 1);
+	assert_int_equal(c.kernel.value[COUNTER_FIRED], 9);
+	assert_int_equal(c.kernel.value[COUNTER_FILTERED], 6);
+	assert_int_equal(c.kernel.value[COUNTER_SUBMITTED], 3);
+	assert_int_equal(f.samples[0].pid, others[0]);
 	assert_int_equal(frees.value[COUNTER_FILTERED], 5);
+	assert_int_equal(frees.value[COUNTER_SUBMITTED], 3);
+	close(go[0]);
+	close(go[1]);
 	fixture__done(&f);
 }
 

@@ -35,6 +35,7 @@ PRELOAD = BUILD / "libcprof-heap.so"
 LIVE_TYPES = [("alloc_objects", "count"), ("alloc_space", "bytes"),
               ("inuse_objects", "count"), ("inuse_space", "bytes")]
 SETTLE_S = 0.2
+KERNEL = tuple(int(n) for n in re.match(r"(\d+)\.(\d+)", os.uname().release).groups())
 
 
 def library(name):
@@ -303,17 +304,19 @@ class Heap(Started):
     """cprofd --heap of a process that runs."""
 
     def links(self, pid):
-        """Its links to the process's code; None where the kernel does not tell (before 6.6)."""
-        told, mine = False, []
+        """Its links to the process's code; None where the kernel has no such (before 6.6; 6.10's
+        does not see all threads)."""
+        if KERNEL < (6, 6) or KERNEL == (6, 10):
+            return None
+        mine = []
         for fd in Path(f"/proc/{self.pid}/fdinfo").iterdir():
             try:
                 text = fd.read_text()
             except OSError:
                 continue  # closed meanwhile
-            told = told or "uprobe_multi" in text
             if re.search(rf"^pid:\s+(0|{pid})$", text, re.M) and "uprobe_multi" in text:
                 mine.append(re.search(r"^link_id:\s+(\d+)$", text, re.M).group(1))
-        return sorted(mine) if told else None
+        return sorted(mine)
 
     def wait_probed(self, pid, timeout=60):
         """Until there are probes of its in the process's code, and no more are added."""

@@ -40,14 +40,10 @@ int heap_link__create_multi(const struct heap_link_request *request, const char 
 	bool is_session = request->how == HEAP_LINK_SESSION;
 	const size_t cnt = request->sites_cnt;
 	_cleanup_free_ uint64_t *values = calloc(3 * cnt, sizeof(*values));
-	uint64_t *offsets = values, *semaphores = values + cnt, *cookies = values + 2 * cnt;
 	struct uprobe_multi_attr attr = {
 		.prog_fd = (uint32_t)request->prog_fd,
 		.attach_type = is_session ? ATTACH_TRACE_UPROBE_SESSION : ATTACH_TRACE_UPROBE_MULTI,
 		.path = (uintptr_t)path,
-		.offsets = (uintptr_t)offsets,
-		.ref_ctr_offsets = (uintptr_t)semaphores,
-		.cookies = (uintptr_t)cookies,
 		.cnt = (uint32_t)cnt,
 		.uprobe_multi_flags = request->how == HEAP_LINK_RETURN ? UPROBE_MULTI_RETURN : 0,
 		.pid = (uint32_t)request->pid,
@@ -56,10 +52,13 @@ int heap_link__create_multi(const struct heap_link_request *request, const char 
 
 	if (!values)
 		return -ENOMEM;
+	attr.offsets = (uintptr_t)values;
+	attr.ref_ctr_offsets = (uintptr_t)(values + cnt);
+	attr.cookies = (uintptr_t)(values + 2 * cnt);
 	for (size_t i = 0; i < cnt; i++) {
-		offsets[i] = request->sites[i].offset;
-		semaphores[i] = request->sites[i].semaphore_offset;
-		cookies[i] = request->sites[i].cookie;
+		values[i] = request->sites[i].offset;
+		values[cnt + i] = request->sites[i].semaphore_offset;
+		values[2 * cnt + i] = request->sites[i].cookie;
 	}
 	fd = (int)syscall(SYS_bpf, BPF_LINK_CREATE, &attr, sizeof(attr));
 	return fd < 0 ? -errno : fd;

@@ -72,10 +72,11 @@ static void read_hits(struct heap_targets *t, struct heap_hits *ret)
 {
 	struct probe_counters counters;
 	struct event_counters frees;
-	const __u64 *v = counters.kernel.value;
+	const __u64 *v;
 
 	*ret = t->hits;
 	if (!collector__counters(t->s->collector, t->run->probe, &counters)) {
+		v = counters.kernel.value;
 		ret->allocs = v[COUNTER_FIRED];
 		ret->selected =
 			v[COUNTER_SUBMITTED] + v[COUNTER_FAILED] + v[COUNTER_DROPPED_NO_RETURN];

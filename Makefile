@@ -72,7 +72,8 @@ daemon_srcs := $(filter-out daemon/main.c $(cprof_srcs) $(preload_srcs),\
 	$(wildcard daemon/*.c daemon/*/*.c))
 cli_srcs := $(wildcard cli/*.c)
 bpf_srcs := $(wildcard bpf/*.bpf.c)
-unit_srcs := $(wildcard tests/unit/test_*.c)
+unit_srcs := $(filter-out $(if $(filter x86,$(bpf_arch)),,tests/unit/test_heap_preload_%),\
+	$(wildcard tests/unit/test_*.c))
 workload_srcs := $(wildcard tests/workloads/*.c)
 
 objs = $(patsubst %.c,$(O)/%.o,$(1))

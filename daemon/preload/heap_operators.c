@@ -75,13 +75,13 @@ FOR_EACH_NEW(DECLARE_NEW)
 
 struct new_form {
 	const char *name;
-	new_fn *without;
+	new_fn *exported, *without;
 	enum delete_idx delete_idx;
 	bool is_aligned, is_nothrow;
 };
 
 #define AS_NEW_FORM(name, is_aligned, is_nothrow, delete)                                          \
-	{ #name, without##name, IDX##delete, is_aligned, is_nothrow },
+	{ #name, name, without##name, IDX##delete, is_aligned, is_nothrow },
 static const struct new_form new_forms[NEWS] = { FOR_EACH_NEW(AS_NEW_FORM) };
 
 #define AS_DELETE_NAME(name) #name,
@@ -101,7 +101,7 @@ static struct {
 
 /* The operator that the module of the caller would have called, for when there is no memory: only
  * the C++ runtime knows the new handler and how to throw. */
-static new_fn *own_operator(const char *name, const void *caller)
+static new_fn *own_operator(const struct new_form *form, const void *caller)
 {
 	struct link_map *map;
 	void *module, *function;
@@ -112,9 +112,9 @@ static new_fn *own_operator(const char *name, const void *caller)
 	module = dlopen(map->l_name, RTLD_LAZY | RTLD_NOLOAD);
 	if (!module)
 		return NULL;
-	function = dlsym(module, name);
+	function = dlsym(module, form->name);
 	dlclose(module);
-	return (new_fn *)function;
+	return function == (void *)form->exported ? NULL : (new_fn *)function;
 }
 
 /* As libstdc++: a size of 0 is one byte, an aligned one a multiple of the alignment. */
@@ -134,7 +134,7 @@ static void *new_without(const struct new_form *form, size_t size, uintptr_t sec
 
 	if (ptr)
 		return ptr;
-	own = own_operator(form->name, caller);
+	own = own_operator(form, caller);
 	if (own)
 		return own(size, second, third);
 	if (!form->is_nothrow)

@@ -3,7 +3,8 @@
  * The probes otel_memory:alloc(ptr, size, weighted_bytes) and otel_memory:free(ptr), as SystemTap's
  * notes describe them (a .note.stapsdt entry of type 3 names the nop, the arguments and the
  * semaphore that is raised while somebody listens). Each is emitted at one place only, in a file
- * compiled with -mno-red-zone: what the kernel puts in a nop's place may write below the stack pointer.
+ * compiled with -mno-red-zone: what the kernel puts in a nop's place may write below the stack
+ * pointer.
  */
 #ifndef PRELOAD_HEAP_USDT_H
 #define PRELOAD_HEAP_USDT_H

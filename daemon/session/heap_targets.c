@@ -194,7 +194,7 @@ static int make(struct heap_targets *t)
  * still load what it lacks. */
 static int check_start(struct heap_targets *t)
 {
-	struct heap_target *target, *next;
+	struct heap_target *target = NULL, *next = NULL;
 	bool is_over = t->s->opts->target == TARGET_PIDS && !t->probed_cnt;
 	struct process *p;
 	char reason[256];
@@ -253,7 +253,7 @@ int heap_targets__start(struct heap_targets **ret, struct session *s, struct kin
 
 void heap_targets__free(struct heap_targets *t)
 {
-	struct heap_target *target, *next;
+	struct heap_target *target = NULL, *next = NULL;
 
 	if (!t)
 		return;
@@ -344,7 +344,7 @@ static int on_exit_of(struct heap_targets *t, const struct process_event *ev)
 /* Whoever came or went unseen. */
 static int on_lost(struct heap_targets *t, const struct process_event *ev)
 {
-	struct heap_target *target, *next;
+	struct heap_target *target = NULL, *next = NULL;
 	int err = 0;
 
 	HASH_ITER (hh, t->processes, target, next) {

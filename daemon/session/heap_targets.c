@@ -25,6 +25,17 @@ struct heap_target *heap_targets__find(const struct heap_targets *t, pid_t pid)
 	return target;
 }
 
+/* What it holds is not live any more. That the live set cannot be read is no reason to end a run.
+ */
+static int forget_memory(struct heap_targets *t, pid_t pid, uint64_t time_ns)
+{
+	int err = heap_run__forget_process(t->run->heap, t->s->collector, pid, time_ns);
+
+	if (err && err != -ENOMEM)
+		log_debug("heap: what pid %d held: %s, ignoring", pid, strerror(-err));
+	return err == -ENOMEM ? err : 0;
+}
+
 static int follow(struct heap_targets *t, const struct process *p, struct heap_target **ret)
 {
 	struct heap_target *target = calloc(1, sizeof(*target));
@@ -53,7 +64,7 @@ static int leave(struct heap_targets *t, struct heap_target *target, bool has_en
 	int err = 0;
 
 	if (!has_ended || !target->is_final)
-		err = heap_run__forget_process(t->run->heap, t->s->collector, target->pid, time_ns);
+		err = forget_memory(t, target->pid, time_ns);
 	if (!t->is_detached)
 		heap_probes__drop(t->links, target->pid);
 	heap_tick__leave(t, target);
@@ -298,7 +309,7 @@ static int on_exec(struct heap_targets *t, const struct process_event *ev)
 		return t->s->opts->target == TARGET_PIDS ? 0 : consider(t, ev->pid, false);
 	if (t->s->opts->target == TARGET_COMM && p && !is_wanted(t, p))
 		return leave(t, target, false, ev->time_ns);
-	err = heap_run__forget_process(t->run->heap, t->s->collector, ev->pid, ev->time_ns);
+	err = forget_memory(t, ev->pid, ev->time_ns);
 	heap_choice__forget_image(target);
 	memcpy(target->comm, ev->comm, sizeof(target->comm));
 	return err;

@@ -386,12 +386,6 @@ static void test_options_of_another_kind(void **state)
 	expect_usage("--cpu 1s --heap-host-wide", "'--heap-host-wide' is about --heap only");
 }
 
-static void skip_without_heap(void)
-{
-	if (!probe__find("heap"))
-		skip();
-}
-
 static void test_heap_options(void **state)
 {
 	char plain[] = "--heap 10s -p 1",
@@ -401,7 +395,6 @@ static void test_heap_options(void **state)
 		      "--heap-mode live";
 	struct options opts;
 
-	skip_without_heap();
 	expect_ok(&opts, plain);
 	assert_int_equal(opts.heap_interval_bytes, 512 << 10);
 	assert_true(opts.heap_is_live);
@@ -426,7 +419,6 @@ static void test_heap_options(void **state)
 
 static void test_bad_heap_options(void **state)
 {
-	skip_without_heap();
 	expect_usage("--heap 1s -p 1 --heap-interval 0", "'0' is not between 1 and 1G");
 	expect_usage("--heap 1s -p 1 --heap-interval 1025M", "is not between 1 and 1G");
 	expect_usage("--heap 1s -p 1 --heap-interval 99999999999999999999", "is not between");
@@ -444,7 +436,6 @@ static void test_bad_heap_options(void **state)
 
 static void test_heap_wants_a_target(void **state)
 {
-	skip_without_heap();
 	expect_usage("--heap 1s", "--heap needs a TARGET, such as --pid PID");
 	expect_usage("--heap 1s", "--heap-host-wide");
 	expect_usage("--heap 1s --heap-host-wide -p 1", "'--heap-host-wide' and '--pid' exclude");

@@ -259,11 +259,11 @@ def read_insns(results):
 
 
 def read_budgets(path, series):
-    """Lines "PROGRAM BUDGET…", a column for each series named in the first."""
+    """Lines "PROGRAM BUDGET…", a column for each series named in the first; "-": not loaded."""
     rows = [line.split() for line in path.read_text().splitlines()
             if line.strip() and not line.startswith("#")]
     column = rows[0].index(series)
-    return {row[0]: int(row[column]) for row in rows[1:]}
+    return {row[0]: int(row[column]) for row in rows[1:] if row[column] != "-"}
 
 
 def check_insns(insns, budgets):

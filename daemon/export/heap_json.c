@@ -12,14 +12,17 @@
  *	totals                  AMOUNTS
  *	ages                    [{below_s, inuse_space}]; below_s null: all older ones
  *	processes               [{pid, comm, rss_bytes, rss_start_bytes, AMOUNTS}], the largest
- *first; pid 0: others; rss_bytes null: not known sites                   [{function, file, module,
- *AMOUNTS, ages, inuse_space_at, has_grown}], the largest first, a line each cost {alloc_hits,
- *free_hits, ns_per_hit, cpu_percent, on_percent}; cpu_percent null: not known
+ *	                        first; pid 0: others; rss_bytes null: not known
+ *	sites                   [{function, file, module, callers, AMOUNTS, ages, inuse_space_at,
+ *	                        has_grown}], the largest first, a line each; callers of its
+ *	                        heaviest stack, up to four, the innermost first
+ *	cost                    {alloc_hits, free_hits, ns_per_hit, cpu_percent, on_percent};
+ *	                        cpu_percent null: not known
  *
  * AMOUNTS are alloc_samples, alloc_objects, alloc_space, alloc_space_low and alloc_space_high (the
- * 95 % interval), and the same of inuse, which are null in mode alloc. They are estimates rounded
- * to whole numbers one by one, so sites add up to the totals but for that rounding. Every key is
- * there in every document, so that a reader need not ask.
+ * 95 % interval; without a sample it says nothing), and the same of inuse, which are null in mode
+ * alloc. They are estimates rounded to whole numbers one by one, so sites add up to the totals but
+ * for that rounding. Every key is there in every document, so that a reader need not ask.
  */
 #include "export/export.h"
 
@@ -180,11 +183,23 @@ static json_t *make_root(const struct heap_report *r)
 			 make_processes(r), "cost", make_cost(&r->cost));
 }
 
+static json_t *make_callers(const struct heap_report_site *s)
+{
+	_cleanup_(json_decrefp) json_t *callers = json_array();
+	size_t i;
+
+	for (i = 0; callers && i < s->callers_cnt; i++)
+		if (json_array_append_new(callers, json_value__text(s->callers[i])))
+			return NULL;
+	return take_ptr(callers);
+}
+
 static json_t *make_site(const struct heap_report *r, const struct heap_report_site *s)
 {
 	_cleanup_(json_decrefp) json_t *site =
-		json_pack("{s:o, s:o, s:o}", "function", json_value__text(s->function), "file",
-			  json_value__text(s->file), "module", json_value__text(s->module));
+		json_pack("{s:o, s:o, s:o, s:o}", "function", json_value__text(s->function), "file",
+			  json_value__text(s->file), "module", json_value__text(s->module),
+			  "callers", make_callers(s));
 
 	if (!site || add_amounts(site, r, &s->alloc, &s->inuse) ||
 	    json_object_set_new(site, "ages", make_ages(r, s->age_bytes)) ||

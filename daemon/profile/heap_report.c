@@ -14,6 +14,11 @@ const uint64_t heap_age_limits_s[HEAP_AGES - 1] = { 1, 10, 60, 600 };
 
 static void free_site(struct heap_report_site *s)
 {
+	size_t i;
+
+	for (i = 0; i < s->callers_cnt; i++)
+		free(s->callers[i]);
+	free(s->callers);
 	free(s->function);
 	free(s->file);
 	free(s->module);
@@ -112,10 +117,25 @@ static void add_amount(struct heap_amount *to, const struct heap_amount *from)
 	to->samples += from->samples;
 }
 
+/* A site has the callers of the heavier of those it is made of. */
+static void merge_callers(struct heap_report_site *to, struct heap_report_site *from)
+{
+	const struct heap_report_site was = *to;
+
+	if ((descending(to->inuse.bytes, from->inuse.bytes)
+		     ?: descending(to->alloc.bytes, from->alloc.bytes)) <= 0)
+		return;
+	to->callers = from->callers;
+	to->callers_cnt = from->callers_cnt;
+	from->callers = was.callers;
+	from->callers_cnt = was.callers_cnt;
+}
+
 static void merge_site(struct heap_report_site *to, struct heap_report_site *from)
 {
 	size_t i;
 
+	merge_callers(to, from);
 	add_amount(&to->alloc, &from->alloc);
 	add_amount(&to->inuse, &from->inuse);
 	for (i = 0; i < HEAP_AGES; i++)

@@ -44,10 +44,15 @@ struct heap_amount {
 	uint64_t samples;
 };
 
+/* Callers of a site that are named. */
+#define HEAP_CALLERS_MAX 4
+
 /* What one function allocates itself: the innermost frame outside the allocator. */
 struct heap_report_site {
 	char *function, *file; /* owned; file: source file or "" */
 	char *module;          /* owned; basename or "" */
+	char **callers;        /* owned; of its heaviest stack (heap_callers.h), innermost first */
+	size_t callers_cnt;
 	struct heap_amount alloc, inuse;
 	double age_bytes[HEAP_AGES];
 	double inuse_bytes[HEAP_POINTS];

@@ -547,17 +547,36 @@ void top_leaves__free(struct top_leaves *l)
 	free(l);
 }
 
-static void note_leaf(struct graph *g, uint32_t node, bool is_inline, void *ctx)
+struct innermost {
+	size_t *frames;
+	size_t cnt, max;
+};
+
+/* The root comes first: each frame pushes the others outwards. */
+static void note_innermost(struct graph *g, uint32_t node, bool is_inline, void *ctx)
 {
-	*(size_t *)ctx = node;
+	struct innermost *in = ctx;
+
+	in->cnt += in->cnt < in->max;
+	memmove(in->frames + 1, in->frames, (in->cnt - 1) * sizeof(*in->frames));
+	in->frames[0] = node;
+}
+
+size_t top_leaves__frames(struct top_leaves *l, const uint32_t *locations, uint32_t locations_cnt,
+			  size_t *frames, size_t frames_max)
+{
+	const struct profile_sample s = { .locations = locations, .locations_cnt = locations_cnt };
+	struct innermost in = { .frames = frames, .max = frames_max };
+
+	walk_frames(&l->graph, &s, note_innermost, &in);
+	return in.cnt;
 }
 
 size_t top_leaves__find(struct top_leaves *l, const uint32_t *locations, uint32_t locations_cnt)
 {
-	const struct profile_sample s = { .locations = locations, .locations_cnt = locations_cnt };
 	size_t leaf = TOP_NO_LEAF;
 
-	walk_frames(&l->graph, &s, note_leaf, &leaf);
+	top_leaves__frames(l, locations, locations_cnt, &leaf, 1);
 	return leaf;
 }
 

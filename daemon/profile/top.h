@@ -73,6 +73,10 @@ DEFINE_CLEANUP(struct top_leaves *, top_leaves__free);
 
 /* An index below top_leaves__cnt(); stacks with equal ones have the same entry in a top table. */
 size_t top_leaves__find(struct top_leaves *l, const uint32_t *locations, uint32_t locations_cnt);
+/* The same of its up to 'frames_max' (> 0) innermost frames, the leaf first, then its callers,
+ * inlined calls included. Returns how many there are. */
+size_t top_leaves__frames(struct top_leaves *l, const uint32_t *locations, uint32_t locations_cnt,
+			  size_t *frames, size_t frames_max);
 size_t top_leaves__cnt(const struct top_leaves *l);
 /* Names only; valid as long as both the profile and l. */
 const struct top_entry *top_leaves__entry(const struct top_leaves *l, size_t idx);

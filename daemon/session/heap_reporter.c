@@ -15,6 +15,7 @@
 #include <time.h>
 #include "base/array.h"
 #include "base/clock.h"
+#include "profile/heap_callers.h"
 #include "profile/top.h"
 #include "session/frames.h"
 #include "session/heap_budget.h"
@@ -59,6 +60,7 @@ struct maker {
 	struct extra_row *extras; /* owned: unknown stacks, then one per drop reason */
 	struct top_leaves *leaves;
 	struct heap_row *sites; /* owned, by leaf */
+	struct heap_callers *callers;
 	struct heap_row total;
 	double slices_variance;   /* of all rows together */
 	double slices_spread;     /* standard error of what was not seen, per byte seen */
@@ -69,6 +71,7 @@ static void maker_done(struct maker *m)
 {
 	free(m->extras);
 	free(m->sites);
+	heap_callers__free(m->callers);
 	top_leaves__free(m->leaves);
 	heap_report__free(m->report);
 }
@@ -256,6 +259,22 @@ static int64_t take_value(struct maker *m, enum heap_value value, unsigned __int
 	return rounded;
 }
 
+/* Adds the row to its site, and to who calls that. */
+static int add_to_site(struct maker *m, const struct heap_row *row, const struct kept_stack *stack)
+{
+	struct heap_chain chain = {
+		.inuse_bytes = heap_sums__amount(&row->inuse).bytes,
+		.alloc_bytes = heap_sums__amount(&row->alloc).bytes,
+	};
+
+	chain.frames_cnt = top_leaves__frames(m->leaves, stack->locations, stack->locations_cnt,
+					      chain.frames, HEAP_CHAIN_MAX);
+	if (!chain.frames_cnt)
+		return 0;
+	add_row_sums(&m->sites[chain.frames[0]], row);
+	return heap_callers__add(m->callers, &chain);
+}
+
 static int emit_row(struct maker *m, const struct heap_row *row, const struct kept_stack *stack)
 {
 	const int64_t values[VALUES_CNT] = {
@@ -264,17 +283,16 @@ static int emit_row(struct maker *m, const struct heap_row *row, const struct ke
 		[VALUE_INUSE_OBJECTS] = take_value(m, VALUE_INUSE_OBJECTS, row->inuse.objects),
 		[VALUE_INUSE_SPACE] = take_value(m, VALUE_INUSE_SPACE, row->inuse.bytes),
 	};
-	size_t leaf;
+	int err;
 
 	if (!row->alloc.samples && !row->inuse.samples)
 		return 0;
 	m->in->run->account.profiled += row->alloc.samples;
 	add_row_sums(&m->total, row);
-	leaf = top_leaves__find(m->leaves, stack->locations, stack->locations_cnt);
-	if (leaf != TOP_NO_LEAF)
-		add_row_sums(&m->sites[leaf], row);
-	return profile__add(m->profile, stack->locations, stack->locations_cnt, stack->labels,
-			    stack->labels_cnt, values);
+	err = add_to_site(m, row, stack);
+	return err
+		       ?: profile__add(m->profile, stack->locations, stack->locations_cnt,
+				       stack->labels, stack->labels_cnt, values);
 }
 
 static int emit_rows(struct maker *m)
@@ -303,8 +321,30 @@ static int emit_rows(struct maker *m)
 	return err;
 }
 
-static int add_site(struct maker *m, const struct top_entry *entry, const struct heap_row *sums)
+static int add_callers(const struct maker *m, const struct heap_chain *chain,
+		       struct heap_report_site *site)
 {
+	size_t i;
+
+	if (!chain || chain->frames_cnt < 2)
+		return 0;
+	site->callers = calloc(chain->frames_cnt - 1, sizeof(*site->callers));
+	if (!site->callers)
+		return -ENOMEM;
+	for (i = 1; i < chain->frames_cnt; i++) {
+		char *name = strdup(top_leaves__entry(m->leaves, chain->frames[i])->name);
+
+		if (!name)
+			return -ENOMEM;
+		site->callers[site->callers_cnt++] = name;
+	}
+	return 0;
+}
+
+static int add_site(struct maker *m, size_t leaf)
+{
+	const struct top_entry *entry = top_leaves__entry(m->leaves, leaf);
+	const struct heap_row *sums = &m->sites[leaf];
 	struct heap_report *r = m->report;
 	double variance[HEAP_POINTS];
 	struct heap_report_site *site;
@@ -328,7 +368,7 @@ static int add_site(struct maker *m, const struct top_entry *entry, const struct
 		variance[i] = sums->points[i].variance;
 	}
 	site->has_grown = heap_report__has_grown(r, site->inuse_bytes, variance);
-	return 0;
+	return add_callers(m, heap_callers__heaviest(m->callers, leaf), site);
 }
 
 static int make_sites(struct maker *m)
@@ -340,7 +380,7 @@ static int make_sites(struct maker *m)
 		if (!m->sites[i].alloc.samples && !m->sites[i].inuse.samples)
 			continue;
 		widen_by_slices(m, &m->sites[i]);
-		err = add_site(m, top_leaves__entry(m->leaves, i), &m->sites[i]);
+		err = add_site(m, i);
 	}
 	return err;
 }
@@ -483,7 +523,8 @@ static int make_all(struct maker *m)
 	if (err)
 		return err;
 	m->sites = calloc(top_leaves__cnt(m->leaves) + 1, sizeof(*m->sites));
-	if (!m->sites)
+	m->callers = heap_callers__new(top_leaves__cnt(m->leaves));
+	if (!m->sites || !m->callers)
 		return -ENOMEM;
 	err = emit_rows(m) ?: make_sites(m);
 	if (err)

@@ -57,6 +57,15 @@ static inline struct heap_report_site *add_site(struct heap_report *r, const cha
 	return s;
 }
 
+/* The innermost first, up to a NULL; valid until the next site is added. */
+static inline void set_callers(struct heap_report_site *s, const char *const *names)
+{
+	s->callers = calloc(HEAP_CALLERS_MAX, sizeof(*s->callers));
+	assert_non_null(s->callers);
+	for (; names[s->callers_cnt]; s->callers_cnt++)
+		s->callers[s->callers_cnt] = copy_text(names[s->callers_cnt]);
+}
+
 static inline struct heap_report_process *add_process(struct heap_report *r, pid_t pid,
 						      const char *comm, uint64_t rss_bytes)
 {
@@ -82,19 +91,28 @@ static inline struct heap_amount amount(double objects, double bytes, double err
 static inline void add_fixed_sites(struct heap_report *r)
 {
 	static const double growing[] = { 0.25, 0.5, 0.75 }, constant[] = { 1, 1, 1 };
+	static const char *const index_callers[] = { "load", "main", NULL };
+	static const char *const vector_callers[] = {
+		"std::vector<int, std::allocator<int> >::push_back", "[libssl.so.3]",
+		"collect_everything_there_is", "main", NULL
+	};
+	static const char *const hostile_callers[] = { HOSTILE_NAME, "", NULL };
 	struct heap_report_site *s;
 
 	s = add_site(r, "build_index", "server", amount(120000, 96 * MIB, 13.6 * MIB, 192),
 		     amount(118000, 94.5 * MIB, 13.5 * MIB, 189), 1, growing);
 	s->has_grown = true;
-	add_site(r, "std::vector<int, std::allocator<int> >::_M_realloc_insert", "server",
-		 amount(64, 64 * MIB, 0, 64), amount(2, 2 * MIB, 0, 2), 2, constant);
+	set_callers(s, index_callers);
+	s = add_site(r, "std::vector<int, std::allocator<int> >::_M_realloc_insert", "server",
+		     amount(64, 64 * MIB, 0, 64), amount(2, 2 * MIB, 0, 2), 2, constant);
+	set_callers(s, vector_callers);
 	add_site(r, "parse_request", "server", amount(9437184, 1152 * MIB, 47 * MIB, 2304),
 		 amount(4096, 512 * KIB, 1 * MIB, 1), 0, constant);
 	add_site(r, "[libssl.so.3]", "libssl.so.3", amount(1024, 1 * MIB, 1.39 * MIB, 2),
 		 amount(1024, 1 * MIB, 1.39 * MIB, 2), 4, growing);
-	add_site(r, HOSTILE_NAME, "a module \x1b[31m", amount(1.4, 1600.4, 2e3, 1),
-		 amount(0, 0, 0, 0), 0, constant);
+	s = add_site(r, HOSTILE_NAME, "a module \x1b[31m", amount(1.4, 1600.4, 2e3, 1),
+		     amount(0, 0, 0, 0), 0, constant);
+	set_callers(s, hostile_callers);
 	add_site(r, "[ring_full]", "", amount(4096, 512 * KIB, 1 * MIB, 1), amount(0, 0, 0, 0), 0,
 		 constant);
 }

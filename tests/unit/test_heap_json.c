@@ -87,6 +87,8 @@ static void test_values(void **state)
 	json_t *gone = json_array_get(get(root, "processes"), 1);
 
 	assert_string_equal(json_string_value(get(site, "function")), "build_index");
+	assert_int_equal(json_array_size(get(site, "callers")), 2);
+	assert_string_equal(json_string_value(json_array_get(get(site, "callers"), 0)), "load");
 	assert_true(json_is_true(get(site, "has_grown")));
 	assert_int_equal(get_int(site, "alloc_space"), 96 << 20);
 	assert_int_equal(get_int(site, "alloc_space_high"), (json_int_t)(109.6 * MIB + 0.5));

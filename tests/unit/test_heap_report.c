@@ -42,6 +42,31 @@ static void test_sites_of_one_name(void **state)
 	heap_report__free(r);
 }
 
+/* They have the callers of the heavier one, whichever comes first. */
+static void test_callers_of_one_name(void **state)
+{
+	static const char *const light[] = { "light", NULL }, *const heavy[] = { "h1", "h2", NULL };
+	static const double constant[] = { 1, 1, 1 };
+	size_t i;
+
+	for (i = 0; i < 4; i++) {
+		struct heap_report *r = calloc(1, sizeof(*r));
+		double inuse = i / 2;
+
+		set_callers(add_site(r, "f", "a.so", amount(1, 9, 0, 1),
+				     amount(1, inuse * (i % 2), 0, 1), 0, constant),
+			    i % 2 ? heavy : light);
+		set_callers(add_site(r, "f", "a.so", amount(1, i % 2 ? 8 : 10, 0, 1),
+				     amount(1, inuse * !(i % 2), 0, 1), 0, constant),
+			    i % 2 ? light : heavy);
+		heap_report__finish(r);
+		assert_int_equal(r->sites_cnt, 1);
+		assert_int_equal(r->sites[0].callers_cnt, 2);
+		assert_string_equal(r->sites[0].callers[1], "h2");
+		heap_report__free(r);
+	}
+}
+
 static bool has_grown(const struct heap_report *r, double a, double b, double c, double d,
 		      double variance)
 {
@@ -96,6 +121,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_order),
 		cmocka_unit_test(test_sites_of_one_name),
+		cmocka_unit_test(test_callers_of_one_name),
 		cmocka_unit_test(test_growth),
 		cmocka_unit_test(test_release),
 	};

@@ -243,6 +243,108 @@ static void test_drop_frames(void **state)
 		assert_true(site_of(f, others[i])->alloc.samples == 1);
 }
 
+/* malloc() of "site", which 'callers' call, each a location. */
+static void allocate_for(struct fixture *f, const uint32_t *callers, uint32_t cnt, uint64_t bytes,
+			 bool is_kept)
+{
+	struct sample s = sample_of(f, PID, ++f->last_id);
+	uint32_t stack[12];
+
+	assert_in_range(cnt, 0, ARRAY_SIZE(stack) - 2);
+	profile__synthetic(f->run.profile, "malloc", &stack[0]);
+	profile__synthetic(f->run.profile, "site", &stack[1]);
+	memcpy(stack + 2, callers, cnt * sizeof(*callers));
+	assert_int_equal(heap_run__stack(f->run.heap, &s, stack, cnt + 2, &f->labels), 0);
+	deliver(f, PID, alloc_of(bytes, true), f->last_id);
+	if (is_kept)
+		keep_live(f, PID, alloc_of(bytes, true), f->last_id);
+}
+
+static uint32_t named(struct fixture *f, const char *name)
+{
+	uint32_t location = 0;
+
+	assert_int_equal(profile__synthetic(f->run.profile, name, &location), 0);
+	return location;
+}
+
+/* The most in use decides, however many ways there are beyond the callers that are named. */
+static void test_callers(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t often[] = { named(f, "often") }, one[] = { named(f, "one") };
+	uint32_t deep[] = { named(f, "c1"), named(f, "c2"), named(f, "c3"),
+			    named(f, "c4"), named(f, "c5"), named(f, "c6") };
+	const struct heap_report_site *site;
+	size_t i;
+
+	allocate_for(f, often, 1, 1000, false);
+	allocate_for(f, one, 1, 100, true);
+	for (i = 0; i < 2; i++)
+		allocate_for(f, deep, 5 + (uint32_t)i, 60, true);
+	look(f, HEAP_POINTS - 1);
+	finish(f);
+	site = site_of(f, "site");
+	assert_int_equal(site->callers_cnt, HEAP_CALLERS_MAX);
+	for (i = 0; i < HEAP_CALLERS_MAX; i++)
+		assert_string_equal(site->callers[i],
+				    ((const char *[]){ "c1", "c2", "c3", "c4" })[i]);
+}
+
+/* Nothing live, or no live set at all: the most allocated. */
+static void test_callers_of_what_is_gone(void **state)
+{
+	struct fixture *f = *state;
+	int is_live;
+
+	for (is_live = 0; is_live < 2; is_live++) {
+		const struct heap_report_site *site;
+		uint32_t a, b;
+
+		restart(f, 1, is_live);
+		f->run.account.aggregated = 0;
+		a = named(f, "a");
+		b = named(f, "b");
+		allocate_for(f, &a, 1, 10, false);
+		allocate_for(f, &b, 1, 30, false);
+		allocate_for(f, &a, 1, 10, false);
+		finish(f);
+		site = site_of(f, "site");
+		assert_int_equal(site->callers_cnt, 1);
+		assert_string_equal(site->callers[0], "b");
+	}
+}
+
+/* Inlined calls are calls, and what has no name is its file. */
+static void test_callers_without_name(void **state)
+{
+	struct fixture *f = *state;
+	struct profile *p = f->run.profile;
+	struct profile_mapping m = { .start = 0x1000, .limit = 0x9000 };
+	struct profile_line lines[2] = { { .line = 1 }, { .line = 2 } };
+	struct profile_function inner = { .start_line = 1 }, outer = { .start_line = 2 };
+	uint32_t mapping, callers[3];
+
+	profile__string(p, "/usr/lib/libx.so", &m.file);
+	profile__string(p, "inner", &inner.name);
+	profile__string(p, "outer", &outer.name);
+	assert_int_equal(profile__add_mapping(p, &m, &mapping), 0);
+	assert_int_equal(profile__function(p, &inner, &lines[0].function), 0);
+	assert_int_equal(profile__function(p, &outer, &lines[1].function), 0);
+	assert_int_equal(profile__location(p, mapping, 0x2000, &callers[0]), 0);
+	assert_int_equal(profile__set_lines(p, callers[0], lines, 2), 0);
+	assert_int_equal(profile__location(p, mapping, 0x3000, &callers[1]), 0);
+	callers[2] = named(f, "main");
+	allocate_for(f, callers, 3, 10, true);
+	look(f, HEAP_POINTS - 1);
+	finish(f);
+	assert_int_equal(site_of(f, "site")->callers_cnt, 4);
+	assert_string_equal(site_of(f, "site")->callers[0], "inner");
+	assert_string_equal(site_of(f, "site")->callers[1], "outer");
+	assert_string_equal(site_of(f, "site")->callers[2], "[libx.so]");
+	assert_string_equal(site_of(f, "site")->callers[3], "main");
+}
+
 /* What `cprof info` and folded stacks say of it. */
 static void test_views(void **state)
 {
@@ -291,9 +393,18 @@ static void test_hostile(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_lost_stacks), TEST(test_lost_records), TEST(test_lost_in_the_kernel),
-		TEST(test_slices),      TEST(test_all_lost),     TEST(test_own_interval),
-		TEST(test_no_interval), TEST(test_drop_frames),  TEST(test_views),
+		TEST(test_lost_stacks),
+		TEST(test_lost_records),
+		TEST(test_lost_in_the_kernel),
+		TEST(test_slices),
+		TEST(test_all_lost),
+		TEST(test_own_interval),
+		TEST(test_no_interval),
+		TEST(test_drop_frames),
+		TEST(test_views),
+		TEST(test_callers),
+		TEST(test_callers_of_what_is_gone),
+		TEST(test_callers_without_name),
 		TEST(test_hostile),
 	};
 

@@ -398,6 +398,7 @@ static void test_leaves(void **state)
 	assert_int_equal(entry(t, "app::burn()")->flat, 67);
 	assert_int_equal(entry(t, "[libc.so.6]")->flat, 20);
 	assert_true(top_leaves__find(l, NULL, 0) == TOP_NO_LEAF);
+	assert_int_equal(top_leaves__frames(l, NULL, 0, &leaf, 1), 0);
 	top_leaves__free(NULL);
 }
 

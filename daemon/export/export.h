@@ -98,7 +98,7 @@ int heap_text__encode(const struct profile *p, struct buf *out);
 /* What a --heap run ends with on a terminal of so many columns: totals beside the processes' RSS,
  * top by inuse_space and by alloc_space, age, what grew, cost. */
 struct heap_view {
-	size_t width; /* columns; 0: 80 */
+	size_t width; /* columns; 0: not a terminal, 120 */
 	size_t rows_max;
 	bool color;
 };

@@ -16,8 +16,11 @@
 #include "base/clock.h"
 #include "export/columns.h"
 #include "export/printable.h"
+#include "export/short_name.h"
 
-#define WIDTH_DEFAULT 80
+#define WIDTH_MIN     80
+#define WIDTH_DEFAULT 120
+#define WIDTH_MODULES 120 /* from here on there is room for modules */
 #define WIDTH_MAX     200
 #define ROWS_DEFAULT  10
 #define ROWS_IN_FILE  1000
@@ -136,12 +139,21 @@ static void put_head(struct screen *s)
 	buf__putc(s->out, '\n');
 }
 
+/* Without a sample nothing is known of how far off it is: 0 would be wrong. */
+static void put_error(struct screen *s, const struct heap_amount *a)
+{
+	if (a->samples)
+		columns__put_bytes(s->out, ERROR_WIDTH, a->error_bytes);
+	else
+		columns__put_right(s->out, ERROR_WIDTH, "-");
+}
+
 static void put_total(struct screen *s, const char *label, const struct heap_amount *a)
 {
 	columns__put_name(s->out, LABEL_WIDTH, label, COLUMNS_KEEP_HEAD);
 	columns__put_bytes(s->out, BYTES_WIDTH, a->bytes);
 	buf__puts(s->out, " ±");
-	columns__put_bytes(s->out, ERROR_WIDTH, a->error_bytes);
+	put_error(s, a);
 	columns__put_count(s->out, OBJECTS_WIDTH + 3, whole(a->objects));
 	buf__puts(s->out, " objects");
 }
@@ -223,8 +235,10 @@ static void put_processes(struct screen *s)
 /* --- sites -------------------------------------------------------------------------------------
  */
 
+/* Columns that the names of a line have; the calls take what is left of it. */
 struct name_widths {
-	size_t function, module;
+	size_t module; /* 0: not shown */
+	size_t calls;
 };
 
 static size_t shown_width(const char *name)
@@ -235,41 +249,58 @@ static size_t shown_width(const char *name)
 	return text.data ? printable__width(text.data, text.len) : 0;
 }
 
-/* Modules get two fifths of what the figures leave, functions the rest. */
 static struct name_widths measure_names(const struct screen *s, size_t figures_width,
 					const struct heap_report_site *const *sites, size_t cnt)
 {
-	struct name_widths w = { .function = strlen("function"), .module = strlen("module") };
-	size_t left = s->width - figures_width - 4, share = left * 2 / 5, width, i;
+	size_t left = s->width - figures_width - 2, width, i;
+	struct name_widths w = { .calls = left };
 
+	if (s->width < WIDTH_MODULES)
+		return w;
+	w.module = strlen("module");
 	for (i = 0; i < cnt; i++) {
-		width = shown_width(sites[i]->function);
-		if (width > w.function)
-			w.function = width;
 		width = shown_width(sites[i]->module);
 		if (width > w.module)
 			w.module = width;
 	}
-	if (w.function + w.module > left && w.module > share)
-		w.module = w.function > left - share ? share : left - w.function;
-	if (w.function > left - w.module)
-		w.function = left - w.module;
+	if (w.module > left / 4)
+		w.module = left / 4;
+	w.calls = left - w.module - 2;
 	return w;
 }
 
-static void put_names(struct screen *s, const struct name_widths *w, const char *function,
-		      const char *module)
+static void put_last_columns(struct screen *s, const struct name_widths *w, const char *module,
+			     const char *calls)
 {
 	buf__puts(s->out, "  ");
-	columns__put_name(s->out, w->function, function, COLUMNS_KEEP_HEAD);
-	buf__puts(s->out, "  ");
-	columns__put_name(s->out, w->module, module, COLUMNS_KEEP_TAIL);
+	if (w->module) {
+		columns__put_name(s->out, w->module, module, COLUMNS_KEEP_TAIL);
+		buf__puts(s->out, "  ");
+	}
+	columns__put_name(s->out, w->calls, calls, COLUMNS_KEEP_HEAD);
 	end_line(s);
 }
 
 static void put_names_title(struct screen *s, const struct name_widths *w)
 {
-	put_names(s, w, "function", "module");
+	put_last_columns(s, w, "module", "function < callers");
+}
+
+static void put_names(struct screen *s, const struct name_widths *w,
+		      const struct heap_report_site *site)
+{
+	_cleanup_buf_ struct buf calls = BUF_INIT;
+	size_t i;
+
+	short_name__append(&calls, site->function);
+	for (i = 0; i < site->callers_cnt; i++) {
+		buf__puts(&calls, " < ");
+		short_name__append(&calls, site->callers[i]);
+	}
+	if (buf__error(&calls))
+		s->out->failed = true;
+	else
+		put_last_columns(s, w, site->module, calls.data ?: "");
 }
 
 static double alloc_of(const struct heap_report_site *s)
@@ -320,7 +351,7 @@ static void put_amount(struct screen *s, const struct heap_amount *a,
 {
 	columns__put_bytes(s->out, SPACE_WIDTH, a->bytes);
 	columns__put_percent(s->out, PERCENT_WIDTH, whole(a->bytes), whole(total->bytes));
-	columns__put_bytes(s->out, ERROR_WIDTH, a->error_bytes);
+	put_error(s, a);
 	columns__put_count(s->out, OBJECTS_WIDTH, whole(a->objects));
 }
 
@@ -359,7 +390,7 @@ static void put_sites(struct screen *s, bool is_alloc)
 			put_rate(s, LAST_WIDTH, site->alloc.bytes);
 		else
 			columns__put_count(s->out, LAST_WIDTH, site->inuse.samples);
-		put_names(s, &w, site->function, site->module);
+		put_names(s, &w, site);
 	}
 }
 
@@ -445,7 +476,7 @@ static void put_growth(struct screen *s)
 		for (k = 0; k < HEAP_POINTS; k++)
 			if (s->r->points_ns[k])
 				columns__put_bytes(s->out, BYTES_WIDTH, sites[i]->inuse_bytes[k]);
-		put_names(s, &w, sites[i]->function, sites[i]->module);
+		put_names(s, &w, sites[i]);
 	}
 }
 
@@ -494,15 +525,15 @@ int heap_text__view(const struct profile *p, const struct heap_view *view, struc
 {
 	struct screen s = { .r = p->heap,
 			    .out = out,
-			    .width = view->width,
+			    .width = view->width ?: WIDTH_DEFAULT,
 			    .rows_max = view->rows_max ?: ROWS_DEFAULT,
 			    .color = view->color };
 
 	if (!s.r)
 		return -EINVAL;
 	/* A narrower terminal wraps lines; nothing would be left of the names in one that fits. */
-	if (s.width < WIDTH_DEFAULT)
-		s.width = WIDTH_DEFAULT;
+	if (s.width < WIDTH_MIN)
+		s.width = WIDTH_MIN;
 	if (s.width > WIDTH_MAX)
 		s.width = WIDTH_MAX;
 	put_head(&s);

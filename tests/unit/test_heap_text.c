@@ -43,10 +43,45 @@ static size_t count_lines(const struct buf *out)
 static void test_golden(void **state)
 {
 	_cleanup_(profile__freep) struct profile *p = fixed_heap();
-	_cleanup_buf_ struct buf out = view(p, 0, false);
+	_cleanup_buf_ struct buf out = view(p, 80, false);
 
 	assert_golden("heap_view.txt", &out);
 	assert_fits(&out, 80);
+}
+
+/* What is not a terminal has no width: it is as one of 120 columns. */
+static void test_not_a_terminal(void **state)
+{
+	_cleanup_(profile__freep) struct profile *p = fixed_heap();
+	_cleanup_buf_ struct buf out = view(p, 0, false), same = view(p, 120, false);
+
+	assert_string_equal(out.data, same.data);
+}
+
+/* Modules where there is room for them; else the calls have it. */
+static void test_modules(void **state)
+{
+	_cleanup_(profile__freep) struct profile *p = fixed_heap();
+	_cleanup_buf_ struct buf narrow = view(p, 119, false), wide = view(p, 120, false);
+
+	assert_null(strstr(narrow.data, "module"));
+	assert_non_null(strstr(narrow.data, "  build_index < load < main\n"));
+	assert_non_null(strstr(wide.data, "  module"));
+	assert_non_null(strstr(wide.data, "server       build_index < load < main\n"));
+}
+
+/* No sample, no interval: 0 would claim to know. */
+static void test_without_samples(void **state)
+{
+	_cleanup_(profile__freep) struct profile *p = fixed_heap();
+	_cleanup_buf_ struct buf out = BUF_INIT;
+
+	p->heap->inuse = amount(0, 0, 0, 0);
+	p->heap->sites[0].inuse.samples = 0;
+	out = view(p, 80, false);
+	assert_non_null(strstr(out.data, "live               0 ±       -             0 objects\n"));
+	assert_non_null(strstr(out.data, "94.5MB  <0.1%       -    118,000        0  build_index"));
+	assert_non_null(strstr(out.data, "13.6MB    120,000 9.60MB/s  build_index"));
 }
 
 static void test_golden_wide_color(void **state)
@@ -78,7 +113,7 @@ static void test_golden_alloc(void **state)
 	p->heap->interval_bytes = 0;
 	p->heap->cost.on_percent = 12.5;
 	p->heap->cost.cpu_percent = -1;
-	out = view(p, 0, false);
+	out = view(p, 80, false);
 	assert_golden("heap_view_alloc.txt", &out);
 	assert_fits(&out, 80);
 	assert_null(strstr(out.data, "live"));
@@ -86,7 +121,7 @@ static void test_golden_alloc(void **state)
 
 static void test_narrow_and_wide(void **state)
 {
-	static const size_t widths[] = { 1, 79, 80, 81, 99, 132, 200, 100000 };
+	static const size_t widths[] = { 1, 79, 80, 81, 99, 119, 120, 132, 200, 100000 };
 	_cleanup_(profile__freep) struct profile *p = fixed_heap();
 	size_t i;
 
@@ -106,11 +141,11 @@ static void test_nothing(void **state)
 
 	p->heap->is_live = true;
 	p->heap->cost.on_percent = 100;
-	out = view(p, 0, false);
+	out = view(p, 80, false);
 	assert_fits(&out, 80);
-	assert_null(strstr(out.data, "function  "));
+	assert_null(strstr(out.data, "function <"));
 	assert_null(strstr(out.data, "nan"));
-	assert_non_null(strstr(out.data, "live               0 ±       0             0 objects\n"));
+	assert_non_null(strstr(out.data, "live               0 ±       -             0 objects\n"));
 }
 
 static void test_without_report(void **state)
@@ -164,7 +199,7 @@ static void test_rows(void **state)
 	buf__done(&out);
 	out = (struct buf)BUF_INIT;
 	assert_int_equal(heap_text__encode(p, &out), 0);
-	assert_non_null(strstr(out.data, "site_0 "));
+	assert_non_null(strstr(out.data, "  site_0\n"));
 	assert_in_range(count_lines(&out), 80, 200);
 }
 
@@ -202,6 +237,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_golden),
+		cmocka_unit_test(test_not_a_terminal),
+		cmocka_unit_test(test_modules),
+		cmocka_unit_test(test_without_samples),
 		cmocka_unit_test(test_golden_wide_color),
 		cmocka_unit_test(test_golden_file),
 		cmocka_unit_test(test_golden_alloc),

@@ -35,9 +35,21 @@ static __always_inline bool is_filtered(u64 cookie)
 	       !filter__admits_current(BPF_CORE_READ(task, group_leader), tgid);
 }
 
+/* Hits while links come and go are counted, for what they cost, and no more. */
+static __always_inline bool is_paused(u64 cookie)
+{
+	return !heap_q && !(cookie & HEAP_COOKIE_CALIBRATION);
+}
+
+struct allocation {
+	u64 pointer; /* 0: there is memory, but nobody knows where */
+	u64 bytes, weighted_bytes;
+	u64 stack_id;
+	u64 q;
+};
+
 /* An allocation that has its memory: into the live set and the ring. */
-static __noinline void submit(struct event_counters *counters, u64 pointer, u64 bytes,
-			      u64 weighted_bytes, u64 stack_id)
+static __noinline void submit(struct event_counters *counters, const struct allocation *a)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	u64 pid_tgid = bpf_get_current_pid_tgid();
@@ -45,26 +57,29 @@ static __noinline void submit(struct event_counters *counters, u64 pointer, u64 
 		.kind = EVENT_HEAP_ALLOC,
 		.size = sizeof(ev),
 		.time_ns = bpf_ktime_get_ns(),
-		.stack_id = stack_id,
+		.stack_id = a->stack_id,
 		.thread_start_ns = BPF_CORE_READ(task, start_boottime),
 		.start_ns = BPF_CORE_READ(task, group_leader, start_boottime),
-		.bytes = bytes,
-		.weighted_bytes = weighted_bytes,
+		.bytes = a->bytes,
+		.weighted_bytes = a->weighted_bytes,
 		.tgid = pid_tgid >> 32,
 		.tid = (u32)pid_tgid,
 		.cpu = bpf_get_smp_processor_id(),
-		.q = heap_q,
+		.q = a->q,
 	};
-	struct heap_key key = { .address_space = heap_live__address_space(), .pointer = pointer };
+	struct heap_key key = {
+		.address_space = heap_live__address_space(),
+		.pointer = a->pointer,
+	};
 	struct heap_live live = {
-		.stack_id = stack_id,
-		.bytes = bytes,
-		.weighted_bytes = weighted_bytes,
+		.stack_id = a->stack_id,
+		.bytes = a->bytes,
+		.weighted_bytes = a->weighted_bytes,
 		.time_ns = ev.time_ns,
 		.q = ev.q,
 	};
 
-	if (heap_live__is_kept()) {
+	if (heap_live__is_kept() && a->pointer) {
 		heap_live__describe_owner(&live, task);
 		ev.is_live = !bpf_map_update_elem(&heap_live, &key, &live, BPF_ANY);
 	}
@@ -82,21 +97,62 @@ static __noinline void submit(struct event_counters *counters, u64 pointer, u64 
 /* The process has selected it and tells its weight. */
 static __noinline void enter_told(struct pt_regs *ctx, u64 cookie)
 {
-	u64 pointer = heap_site__argument(ctx, HEAP_COOKIE_REG(cookie, PTR));
-	u64 bytes = heap_site__argument(ctx, HEAP_COOKIE_REG(cookie, SIZE)) ?: 1;
-	u64 weighted = heap_site__argument(ctx, HEAP_COOKIE_REG(cookie, COUNT)) ?: bytes;
+	struct allocation a = {
+		.pointer = heap_site__argument(ctx, HEAP_COOKIE_REG(cookie, PTR)),
+		.bytes = heap_site__argument(ctx, HEAP_COOKIE_REG(cookie, SIZE)) ?: 1,
+		.weighted_bytes = heap_site__argument(ctx, HEAP_COOKIE_REG(cookie, COUNT)),
+		.q = heap_q,
+	};
 	u32 kind = EVENT_HEAP_ALLOC;
 	struct event_counters *counters = bpf_map_lookup_elem(&event_counters, &kind);
 
 	if (!counters)
 		return;
 	counters__add_shared(counters, COUNTER_FIRED);
-	if (is_filtered(cookie))
+	if (!a.q || is_filtered(cookie)) {
 		counters__add_shared(counters, COUNTER_FILTERED);
-	else if (!pointer)
+		return;
+	}
+	if (!a.pointer) {
 		counters__add_shared(counters, COUNTER_FAILED);
-	else
-		submit(counters, pointer, bytes, weighted, heap_stack__take(ctx));
+		return;
+	}
+	if (!a.weighted_bytes)
+		a.weighted_bytes = a.bytes;
+	a.stack_id = heap_stack__take(ctx);
+	submit(counters, &a);
+}
+
+/* What no program asks for that could go on without it. */
+#define LARGE_BYTES (64ULL << 20)
+
+#define RLIMIT_DATA      2
+#define RLIMIT_AS        9
+#define RLIMIT_UNLIMITED (~0UL)
+
+/*
+ * Whether operator new may find no memory: this many bytes, or in a process that has set itself a
+ * limit. Elsewhere Linux gives memory away until it has to kill somebody.
+ */
+static __noinline bool may_throw(u64 cookie, u64 bytes)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+
+	if (!(cookie & HEAP_COOKIE_FLAG(HEAP_SITE_THROWS)))
+		return false;
+	if (!heap_has_session || heap_memory_is_strict || bytes >= LARGE_BYTES)
+		return true;
+	return BPF_CORE_READ(task, signal, rlim[RLIMIT_AS].rlim_cur) != RLIMIT_UNLIMITED ||
+	       BPF_CORE_READ(task, signal, rlim[RLIMIT_DATA].rlim_cur) != RLIMIT_UNLIMITED;
+}
+
+/* It is taken for granted that there will be memory; where, will not be known. */
+static __always_inline void submit_unseen(struct event_counters *counters,
+					  const struct heap_pending *p)
+{
+	const struct allocation a = { .bytes = p->bytes, .stack_id = p->stack_id, .q = p->q };
+
+	submit(counters, &a);
 }
 
 /* What is to be known at the return of a call that is selected, or (realloc) may take something out
@@ -107,6 +163,7 @@ static __noinline bool await_return(struct pt_regs *ctx, u64 cookie,
 	struct heap_pending p = {
 		.sp = ctx->rsp,
 		.bytes = bytes ?: 1,
+		.q = heap_q,
 		.is_selected = is_selected,
 		.is_zero = !bytes,
 	};
@@ -135,6 +192,11 @@ static __noinline bool await_return(struct pt_regs *ctx, u64 cookie,
 		p.stack_id = heap_stack__take(ctx);
 	else
 		counters__add_shared(counters, COUNTER_UNSAMPLED);
+	if (may_throw(cookie, bytes)) {
+		if (is_selected)
+			submit_unseen(counters, &p);
+		return false;
+	}
 	if (HEAP_COOKIE_FIELD(cookie, CALL) == HEAP_CALL_POSIX_MEMALIGN)
 		p.out_pointer = heap_site__argument(ctx, HEAP_COOKIE_REG(cookie, OUT));
 	if (!heap_pending__add(counters, &p))
@@ -174,7 +236,7 @@ static __always_inline bool enter_alloc(struct pt_regs *ctx, u64 cookie)
 	if (!counters || !cpu)
 		return false;
 	counters__add_shared(counters, COUNTER_FIRED);
-	if (is_filtered(cookie)) {
+	if (is_paused(cookie) || is_filtered(cookie)) {
 		counters__add_shared(counters, COUNTER_FILTERED);
 		return false;
 	}
@@ -219,13 +281,17 @@ static __always_inline bool is_counted(u64 cookie)
 static __always_inline void finish(struct event_counters *counters, const struct heap_pending *p,
 				   u64 pointer)
 {
+	const struct allocation a = {
+		.pointer = pointer, .bytes = p->bytes, .stack_id = p->stack_id, .q = p->q
+	};
+
 	/* realloc that fails leaves the old memory as it was. */
 	if (heap_keeps_live && p->old_pointer && (pointer || p->is_zero))
 		heap_live__remove_old(p);
 	if (!p->is_selected)
 		return;
 	if (pointer)
-		submit(counters, pointer, p->bytes, 0, p->stack_id);
+		submit(counters, &a);
 	else
 		counters__add_shared(counters, COUNTER_FAILED);
 }

@@ -68,12 +68,14 @@ const volatile __u32 heap_ln[HEAP_LN_CNT] = {};
 const volatile __u64 heap_interval = 1;
 const volatile __u32 heap_own_tgid = 0; /* what we do about a record must not make another one */
 const volatile bool heap_keeps_live = false;
-const volatile bool heap_has_cookie = false;  /* bpf_get_attach_cookie: 5.15 */
-const volatile bool heap_has_session = false; /* 6.13 */
+const volatile bool heap_has_cookie = false;       /* bpf_get_attach_cookie: 5.15 */
+const volatile bool heap_has_session = false;      /* 6.13 */
+const volatile bool heap_memory_is_strict = false; /* vm.overcommit_memory = 2 */
 
 /* While it is 0 nothing is counted but what was selected before, and our own calibration. */
 volatile __u32 heap_is_open = 0;
 volatile __u32 heap_has_ended_live = 0;
+/* Probability, of 2^32, that probes are on; UINT32_MAX is 1. 0: hits are counted as filtered. */
 volatile __u32 heap_q = 0;
 
 #endif

@@ -103,7 +103,16 @@ struct mm_struct {
 	struct uprobes_state uprobes_state;
 };
 
+struct rlimit___kernel {
+	unsigned long rlim_cur;
+};
+
+struct signal_struct {
+	struct rlimit___kernel rlim[16]; /* RLIM_NLIMITS */
+};
+
 struct task_struct {
+	struct signal_struct *signal;
 	int pid;
 	int prio; /* effective; below 100: real-time, deadline or stop */
 	unsigned int __state;

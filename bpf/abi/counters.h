@@ -28,7 +28,8 @@ enum event_counter {
 	/* heap: selected, but its return was never seen (killed, exec'd, probes removed meanwhile)
 	 */
 	COUNTER_DROPPED_NO_RETURN = 10,
-	COUNTER_LIVE_FULL = 11, /* heap: of those submitted, not in the live set: no room */
+	/* heap: of those submitted, not in the live set: no room, or HEAP_SITE_THROWS */
+	COUNTER_LIVE_FULL = 11,
 	COUNTER_CNT = 12,
 };
 

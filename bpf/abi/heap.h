@@ -35,6 +35,9 @@ enum heap_site_flag {
 	HEAP_SITE_SMALL_ALIGN_ELSEWHERE = 1 << 2,
 	/* The stack pointer is not that of the function's entry: not for return probes. */
 	HEAP_SITE_PUSHED = 1 << 3,
+	/* operator new: without memory it throws, and no exception gets past a return that is
+	 * probed: the process would end. Where that is possible the return is left alone. */
+	HEAP_SITE_THROWS = 1 << 4,
 };
 
 /* One place to probe, as the worker reports it. */

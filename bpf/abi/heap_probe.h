@@ -19,13 +19,13 @@
 #define HEAP_COOKIE_FILE_SHIFT  40 /* key of map heap_files plus one; 0: it has no such ranges */
 #define HEAP_COOKIE_CALL_MASK   7
 #define HEAP_COOKIE_REG_MASK    31
-#define HEAP_COOKIE_FLAGS_MASK  15
+#define HEAP_COOKIE_FLAGS_MASK  31
 #define HEAP_COOKIE_SITE_MASK   (HEAP_SITES_MAX - 1)
 #define HEAP_COOKIE_FILE_MASK   127
 
 #define HEAP_COOKIE_FLAG(f)      ((__u64)(f) << HEAP_COOKIE_FLAGS_SHIFT)
-#define HEAP_COOKIE_ASKS_FILTER  (1ULL << 27) /* probed in processes of all kinds */
-#define HEAP_COOKIE_CALIBRATION  (1ULL << 28) /* our own test function */
+#define HEAP_COOKIE_ASKS_FILTER  (1ULL << 28) /* probed in processes of all kinds */
+#define HEAP_COOKIE_CALIBRATION  (1ULL << 29) /* our own test function */
 #define HEAP_COOKIE_FIELD(v, wh) ((v) >> HEAP_COOKIE_##wh##_SHIFT & HEAP_COOKIE_##wh##_MASK)
 #define HEAP_COOKIE_REG(v, wh)   ((v) >> HEAP_COOKIE_##wh##_SHIFT & HEAP_COOKIE_REG_MASK)
 
@@ -50,6 +50,8 @@ struct heap_pending {
 	__u64 out_pointer; /* where posix_memalign stores its result; 0: it is returned */
 	__u32 is_selected; /* 0: only for what it takes out */
 	__u32 is_zero;     /* of size 0: no memory as a result means that it was freed */
+	__u32 q;           /* at its entry */
+	__u32 reserved;
 };
 
 #endif

@@ -20,7 +20,7 @@ struct heap_attachment {
 	uint32_t code; /* index of heap_state.codes plus one; 0: none */
 	/* First those whose return may be wanted, then other allocations, then frees. */
 	struct heap_link_site *sites;
-	size_t returns_cnt, told_cnt, frees_cnt;
+	size_t returns_cnt, entries_cnt, frees_cnt;
 	struct heap_links alloc_links, free_links;
 };
 
@@ -32,6 +32,12 @@ static bool is_free(const struct heap_site *site)
 static bool has_return(const struct heap_site *site)
 {
 	return !is_free(site) && site->call != HEAP_CALL_USDT_ALLOC;
+}
+
+/* Where every call's return would be probed that of one that throws would be, too. */
+static bool needs_session(const struct heap_site *site)
+{
+	return site->flags & HEAP_SITE_THROWS;
 }
 
 /* What the worker says is not to be believed: a return probe where the return address is not on top
@@ -102,15 +108,30 @@ static int take_code(struct heap_state *s, const struct heap_file *file)
 	return (int)key + 1;
 }
 
-static void add_sites(struct heap_attachment *a, const struct heap_file *file, size_t *cnt,
-		      bool (*is_wanted)(const struct heap_site *site))
+enum site_group {
+	GROUP_RETURN, /* whose return may be wanted */
+	GROUP_ENTRY,  /* other allocations */
+	GROUP_FREE,
+};
+
+static enum site_group group_of(const struct heap_state *s, const struct heap_site *site)
 {
-	struct heap_link_site *into = a->sites + a->returns_cnt + a->told_cnt + a->frees_cnt;
+	if (is_free(site))
+		return GROUP_FREE;
+	if (!has_return(site) || (needs_session(site) && !s->has_session))
+		return GROUP_ENTRY;
+	return GROUP_RETURN;
+}
+
+static void add_sites(struct heap_attachment *a, const struct heap_file *file,
+		      enum site_group group, size_t *cnt)
+{
+	struct heap_link_site *into = a->sites + a->returns_cnt + a->entries_cnt + a->frees_cnt;
 
 	for (size_t i = 0; i < file->sites_cnt; i++) {
 		const struct heap_site *site = &file->sites[i];
 
-		if (!is_wanted(site))
+		if (group_of(a->state, site) != group)
 			continue;
 		*into++ = (struct heap_link_site){
 			.offset = site->offset,
@@ -119,11 +140,6 @@ static void add_sites(struct heap_attachment *a, const struct heap_file *file, s
 		};
 		(*cnt)++;
 	}
-}
-
-static bool is_told(const struct heap_site *site)
-{
-	return site->call == HEAP_CALL_USDT_ALLOC;
 }
 
 static int take_sites(struct heap_attachment *a, const struct heap_file *file)
@@ -136,9 +152,9 @@ static int take_sites(struct heap_attachment *a, const struct heap_file *file)
 	a->sites = calloc(file->sites_cnt, sizeof(*a->sites));
 	if (!a->sites)
 		return -ENOMEM;
-	add_sites(a, file, &a->returns_cnt, has_return);
-	add_sites(a, file, &a->told_cnt, is_told);
-	add_sites(a, file, &a->frees_cnt, is_free);
+	add_sites(a, file, GROUP_RETURN, &a->returns_cnt);
+	add_sites(a, file, GROUP_ENTRY, &a->entries_cnt);
+	add_sites(a, file, GROUP_FREE, &a->frees_cnt);
 	return 0;
 }
 
@@ -161,7 +177,7 @@ static int link_sites(struct heap_attachment *a, struct heap_links *links, enum 
 static int link_all(struct heap_attachment *a)
 {
 	const struct heap_state *s = a->state;
-	size_t allocs_cnt = a->returns_cnt + a->told_cnt;
+	size_t allocs_cnt = a->returns_cnt + a->entries_cnt;
 	int err = 0;
 
 	if (s->keeps_live)
@@ -171,7 +187,7 @@ static int link_all(struct heap_attachment *a)
 	 */
 	if (!err)
 		err = link_sites(a, &a->alloc_links, HEAP_LINK_ENTRY, s->skel->progs.heap_enter,
-				 a->returns_cnt, a->told_cnt);
+				 a->returns_cnt, a->entries_cnt);
 	if (!err && s->has_session)
 		return link_sites(a, &a->alloc_links, HEAP_LINK_SESSION,
 				  s->skel->progs.heap_session, 0, a->returns_cnt);

@@ -5,6 +5,7 @@
  * live set stays in its map until somebody looks.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include "abi/heap_gap.h"
+#include "base/cleanup.h"
 #include "base/log.h"
 #include "collect/heap_kernel.h"
 #include "collect/heap_state.h"
@@ -66,6 +68,15 @@ static void set_attach_type(struct bpf_program *program, int type)
 	bpf_program__set_expected_attach_type(program, (enum bpf_attach_type)type);
 }
 
+/* The kernel promises no more memory than there is. */
+static bool is_memory_strict(void)
+{
+	_cleanup_close_ int fd = open("/proc/sys/vm/overcommit_memory", O_RDONLY | O_CLOEXEC);
+	char mode = 0;
+
+	return fd >= 0 && read(fd, &mode, 1) == 1 && mode == '2';
+}
+
 static int configure(struct cprofd_bpf *skel, const struct collector_config *config, bool is_wanted)
 {
 	struct heap_kernel kernel = { 0 };
@@ -91,6 +102,7 @@ static int configure(struct cprofd_bpf *skel, const struct collector_config *con
 	skel->rodata->heap_has_session = kernel.has_session;
 	skel->rodata->heap_has_cookie = kernel.has_cookie;
 	skel->rodata->heap_keeps_live = config->heap_is_live;
+	skel->rodata->heap_memory_is_strict = is_memory_strict();
 	skel->rodata->heap_interval = config->heap_interval_bytes;
 	for (int i = 0; i < HEAP_LN_CNT; i++)
 		skel->rodata->heap_ln[i] =

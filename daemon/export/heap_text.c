@@ -516,7 +516,7 @@ static void put_notes(struct screen *s)
 	if (r->is_partial) {
 		buf__puts(s->out, "note: live is partial: ");
 		columns__count(s->out, r->live_full);
-		buf__puts(s->out, " sampled blocks found no room in the live set\n");
+		buf__puts(s->out, " sampled blocks are not in the live set\n");
 	}
 	plain(s);
 }

@@ -16,6 +16,7 @@ struct heap_candidate {
 	uint64_t address, size, offset;
 	int body;      /* of code->bodies, or -1 */
 	bool forwards; /* whatever it allocates or frees, another candidate does */
+	bool throws;   /* under one of its names */
 };
 
 /* What is asked of a body again and again. */

@@ -119,3 +119,9 @@ bool heap_function__is_free(const struct heap_function *f)
 {
 	return is_named(f, "free");
 }
+
+bool heap_function__throws(const struct heap_function *f)
+{
+	return (!strncmp(f->name, "_Zn", 3) || strstr(f->name, "_new")) &&
+	       !strstr(f->name, "nothrow") && !strstr(f->name, "skip_new");
+}

@@ -38,4 +38,7 @@ extern const size_t heap_functions_cnt;
 bool heap_function__is_malloc(const struct heap_function *f);
 bool heap_function__is_free(const struct heap_function *f);
 
+/* Throws where it has no memory to give: operator new, under whatever name. */
+bool heap_function__throws(const struct heap_function *f);
+
 #endif

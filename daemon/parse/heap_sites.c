@@ -135,14 +135,18 @@ static void take_candidates(const struct elf_image *image, const struct elf_func
 					    .body = -1 };
 		size_t bytes;
 
+		c.throws = heap_function__throws(c.function);
 		if (families[c.function->family] &&
 		    elf_image__code(image, c.address, &bytes, &c.offset))
 			p->items[p->cnt++] = c;
 	}
 	qsort(p->items, p->cnt, sizeof(p->items[0]), compare_candidates);
-	for (size_t i = 0; i < p->cnt; i++)
+	for (size_t i = 0; i < p->cnt; i++) {
 		if (!cnt || p->items[cnt - 1].address != p->items[i].address)
 			p->items[cnt++] = p->items[i];
+		else
+			p->items[cnt - 1].throws |= p->items[i].throws;
+	}
 	p->cnt = cnt;
 }
 
@@ -261,6 +265,8 @@ static bool add_site(const struct heap_program *p, const struct heap_candidate *
 		flags |= HEAP_SITE_NULL_ELSEWHERE;
 	if (relays_small_alignment(p, c))
 		flags |= HEAP_SITE_SMALL_ALIGN_ELSEWHERE;
+	if (c->throws)
+		flags |= HEAP_SITE_THROWS;
 	if (r->sites_cnt == HEAP_SITES_MAX ||
 	    !heap_site_rule__choose(b, targets, c->function, flags, &site))
 		return false;

@@ -494,8 +494,7 @@ static int add_comments(struct maker *m)
 	err = buf__error(&text) ?: profile__add_comment(m->profile, text.data);
 	if (!err && r->is_partial) {
 		buf__clear(&text);
-		buf__printf(&text,
-			    "partial: %" PRIu64 " sampled blocks found no room in the live set",
+		buf__printf(&text, "partial: %" PRIu64 " sampled blocks are not in the live set",
 			    r->live_full);
 		err = buf__error(&text) ?: profile__add_comment(m->profile, text.data);
 	}

@@ -34,7 +34,7 @@ struct kind_run {
 	struct heap_run *heap;                 /* owned; only of a kind that counts allocations */
 	struct heap_cost_totals heap_cost;     /* at its end */
 	unsigned int heap_sources;             /* enum heap_source */
-	uint64_t heap_live_full;               /* allocations not in the live set: no room */
+	uint64_t heap_live_full;               /* allocations not in the live set */
 };
 
 /* Makes the empty profile of run->probe and what else its kind needs. 0 or -ENOMEM. */

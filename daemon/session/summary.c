@@ -200,8 +200,9 @@ static void print_allocs(const struct options *opts, const struct kind_run *run,
 		log_warn("%s: %" PRIu64 " stacks were lost, shown as [lost] in the profile",
 			 run->probe->name, accounting__stacks_dropped(a));
 	if (run->heap_live_full)
-		log_warn("%s: the live set was full: %" PRIu64 " samples are not in it, what is in "
-			 "use is partial; take a larger --heap-interval",
+		log_warn("%s: what is in use is partial: %" PRIu64 " samples are not in the live "
+			 "set, which was full (take a larger --heap-interval), or of an operator "
+			 "new that might have thrown",
 			 run->probe->name, run->heap_live_full);
 	log_info("%s: %.2f s, a sample every %" PRIu64 " bytes: %" PRIu64 " samples of %" PRIu64
 		 " calls, %" PRIu64 " lost",

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import pprof_reader
-from harness import GO, WORKLOADS, Workload, run, wait_until, which
+from harness import CPROFD, GO, WORKLOADS, Workload, run, wait_until, which
 from heap_harness import (
     INTERVAL,
     SETTLE_S,
@@ -54,6 +54,22 @@ def test_children_of_a_process(tmp_path, mode):
     result = measure_pid(tmp_path, "heap_life", mode)
     check_exact(result.profile, result.truth, ignore=["alloc_in_child"])
     assert "alloc_in_child" not in amounts_of(result.profile)
+
+
+@pytest.mark.parametrize("how", ["large", "limit"])
+@pytest.mark.parametrize("allocator", ["", "libjemalloc.so.2", "libtcmalloc_minimal.so.4"])
+def test_operator_new_throws(tmp_path, allocator, how):
+    """No exception gets past a return address that somebody has put another in place of."""
+    if not (WORKLOADS / "heap_throws").exists():
+        pytest.skip("heap_throws was not built")
+    env = {**os.environ, "LD_PRELOAD": library(allocator)} if allocator else None
+    with Workload("heap_throws", how, "2500", env=env, stderr=subprocess.DEVNULL) as load:
+        result = run(CPROFD, "--pid", load.pid, "--heap", "1s", *arguments(tmp_path, 1))
+        assert result.status == 0, result.err
+        said = load.popen.stdout.read().split()
+        assert load.popen.wait() == 0
+    assert said[0] == b"caught" and int(said[1]) > 10
+    check_heap(pprof_reader.read(outputs(tmp_path)[0]), 1)
 
 
 @pytest.mark.parametrize("source", ["pid", "command", "preload"])

@@ -89,6 +89,11 @@ static void check_allocator(const char *path, const struct named_call *calls, si
 			fail_msg("%s: %s is not probed", path, calls[i].name);
 		if (site->flags & HEAP_SITE_STEPPED && !calls[i].may_be_stepped)
 			fail_msg("%s: %s is stepped", path, calls[i].name);
+		/* Under whatever other name it goes. */
+		if (!strcmp(calls[i].name, "_Znwm") && !(site->flags & HEAP_SITE_THROWS))
+			fail_msg("%s: %s does not throw", path, calls[i].name);
+		if (site->call == HEAP_CALL_FREE && site->flags & HEAP_SITE_THROWS)
+			fail_msg("%s: %s throws", path, calls[i].name);
 	}
 	for (size_t i = 0; i < s.sites_cnt; i++)
 		for (size_t j = 0; j < i; j++)

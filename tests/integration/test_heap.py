@@ -28,6 +28,7 @@ from heap_harness import (
     check_unprobed,
     code_changed,
     complete_share,
+    library,
     measure,
     measure_pid,
     outputs,
@@ -62,7 +63,9 @@ def test_exact_of_other_allocators(tmp_path, allocator, program):
 
 @pytest.mark.parametrize("allocator", ALLOCATORS)
 def test_exact_of_other_allocators_from_the_start(tmp_path, allocator):
-    run = measure(tmp_path, "command", "heap_truth", *EXACT, env=preloaded(allocator))
+    """The command becomes the program that has it; cprofd itself has not."""
+    program = ["/usr/bin/env", f"LD_PRELOAD={library(allocator)}", WORKLOADS / "heap_truth"]
+    run = measure(tmp_path, "command", *program, *EXACT)
     check_exact(run.profile, run.truth)
 
 
@@ -95,6 +98,27 @@ def test_what_was_there_before_is_not_seen(tmp_path):
     check_heap(profile, 1)
     assert not amounts_of(profile)
     assert "before" in result.err + to_text(result.out), result.err
+
+
+def test_two_processes_at_once(tmp_path):
+    """Each has links of its own. What one of them does not want to return through, the other does
+    not cancel: stacks are complete all the same."""
+    with HeapLoad("heap_truth", *EXACT) as first, HeapLoad("heap_truth", *EXACT) as second:
+        argv = ["--heap", "0", *arguments(tmp_path, 1), "--pid", f"{first.pid},{second.pid}"]
+        with Heap(*argv) as running:
+            running.wait_probed(first.pid)
+            running.wait_probed(second.pid)
+            time.sleep(SETTLE_S)
+            first.work()
+            second.work()
+            running.end()
+        assert first.end() == 0 and second.end() == 0
+    profile = pprof_reader.read(outputs(tmp_path)[0])
+    check_heap(profile, 1)
+    assert complete_share(profile) == 100.0
+    for load in (first, second):
+        ours = amounts_of(profile, lambda s, pid=load.pid: s.pid == pid)
+        assert ours == {n: a for n, a in load.truth.amounts().items() if a.alloc_objects}
 
 
 def test_many_processes_at_once(tmp_path):

@@ -449,6 +449,8 @@ static int finish(struct session *s)
 			run_status = EXIT_STATUS_PARTIAL;
 		status = status ?: run_status;
 	}
+	if (s->heap_targets)
+		status = status ?: heap_targets__check(s->heap_targets);
 	for (i = 0; i < s->opts->kinds_cnt; i++)
 		if (summary__print_breaches(s->opts, &s->runs[i]))
 			status = status ?: EXIT_STATUS_SLO;

@@ -330,7 +330,7 @@ def test_beside_somebody_who_probes_everybody(tmp_path):
 
 def test_whole_host(tmp_path):
     """Only when asked for, and then everybody."""
-    with HeapLoad("heap_life", "fill", "200", "2") as load:
+    with HeapLoad("heap_life", "fill", "3000", "20") as load:
         with Heap("--heap-host-wide", "--heap", "0", *arguments(tmp_path, "1K")) as running:
             running.wait_probed(load.pid)
             time.sleep(SETTLE_S)

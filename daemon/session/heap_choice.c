@@ -39,6 +39,7 @@ static void check(struct heap_targets *t, struct heap_target *target)
 		return;
 	target->is_checked = true;
 	target->tracer = facts.tracer;
+	target->has_lost_leader |= !facts.has_leader;
 	if (facts.seccomp && !t->returns_are_safe)
 		target->refusal = "it is under seccomp, which on this kernel ends a process that "
 				  "returns through a probe; Linux 6.14 does not";
@@ -114,6 +115,11 @@ static int probe_file(struct heap_targets *t, struct heap_target *target, const 
 	if (m && target->tracer && !heap_probes__has(t->links, file, target->pid) &&
 	    has_breakpoint(target, m, file))
 		target->refusal = "whoever debugs it has a breakpoint where it would be probed";
+	/* A link is for the memory of the leader: of one that has ended there is none. */
+	if (target->has_lost_leader && !heap_probes__is_shared(t->links) &&
+	    !heap_probes__has(t->links, file, target->pid))
+		target->refusal = "its first thread has ended, by which the kernel knows whose "
+				  "memory to probe";
 	if (target->refusal)
 		return 0;
 	if (target->tracer && !target->is_probed)

@@ -49,6 +49,15 @@ static bool read_field(const char *text, const char *name, unsigned int *ret)
 	return line && sscanf(line + strlen(name), " %u", ret) == 1;
 }
 
+/* A leader that has ended stays as a zombie while there are other threads. */
+static bool has_leader(const char *text)
+{
+	unsigned int threads = 1;
+
+	read_field(text, "\nThreads:", &threads);
+	return !strstr(text, "\nState:\tZ") || threads < 2;
+}
+
 int heap_facts__parse(const char *text, struct heap_facts *ret)
 {
 	unsigned int tracer;
@@ -58,6 +67,7 @@ int heap_facts__parse(const char *text, struct heap_facts *ret)
 		return -EBADMSG;
 	ret->tracer = (pid_t)tracer;
 	read_field(text, "\nSeccomp:", &ret->seccomp); /* missing: a kernel without it */
+	ret->has_leader = has_leader(text);
 	return 0;
 }
 

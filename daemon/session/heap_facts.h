@@ -13,6 +13,7 @@
 struct heap_facts {
 	unsigned int seccomp; /* 0: none, 1: strict, 2: filters */
 	pid_t tracer;         /* 0: nobody */
+	bool has_leader;      /* false: its first thread has ended, others have not */
 };
 
 /* 0 or -errno; -ESRCH: there is no such process. */

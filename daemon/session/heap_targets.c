@@ -311,6 +311,10 @@ static int on_exec(struct heap_targets *t, const struct process_event *ev)
 		return leave(t, target, false, ev->time_ns);
 	err = forget_memory(t, ev->pid, ev->time_ns);
 	heap_choice__forget_image(target);
+	/* Another thread has called it: links of the old leader do not see the new image. */
+	if (target->has_lost_leader && !t->is_detached)
+		heap_probes__drop(t->links, target->pid);
+	target->has_lost_leader = false;
 	memcpy(target->comm, ev->comm, sizeof(target->comm));
 	return err;
 }
@@ -345,6 +349,8 @@ static int on_exit_of(struct heap_targets *t, const struct process_event *ev)
 {
 	struct heap_target *target = heap_targets__find(t, ev->pid);
 
+	if (target && ev->tid == ev->pid)
+		target->has_lost_leader = true;
 	if (!target || !process_table__is_gone(t->s->processes, ev->pid))
 		return 0;
 	if (target->is_final)

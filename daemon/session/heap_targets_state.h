@@ -22,10 +22,11 @@ struct heap_target {
 	bool has_usdt;   /* maps what emits otel_memory: probed there and nowhere else */
 	bool is_probed;  /* at least one file it maps */
 	bool is_checked; /* whether it may be probed at all */
-	pid_t tracer;    /* 0: nobody */
-	bool has_said;   /* why it is not probed */
-	const char *refusal; /* static: why not; NULL: it may */
-	int attach_err;      /* of the last file that could not be probed, -errno */
+	bool has_lost_leader; /* its first thread has ended, others have not */
+	pid_t tracer;         /* 0: nobody */
+	bool has_said;        /* why it is not probed */
+	const char *refusal;  /* static: why not; NULL: it may */
+	int attach_err;       /* of the last file that could not be probed, -errno */
 	char attach_file[64];
 	uint64_t cpu_start_ns, cpu_ns;
 	UT_hash_handle hh;

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import pprof_reader
-from harness import WORKLOADS, Workload, cprofd, run, symbols_of, which
+from harness import WORKLOADS, Workload, cprofd, run, symbols_of, wait_until, which
 from heap_harness import (
     PRELOAD,
     SETTLE_S,
@@ -92,6 +92,14 @@ def test_stripped_static(tmp_path):
         check_cannot(tmp_path, load.pid, "static|stripped|symbol")
         load.work()
         assert load.end() == 0
+
+
+def test_first_thread_has_ended(tmp_path):
+    with Workload("heap_life", "lead_ended", silent=True) as load:
+        status = Path(f"/proc/{load.pid}/status")
+        wait_until(lambda: "\nState:\tZ" in status.read_text(), what="its first thread ends")
+        check_cannot(tmp_path, load.pid, "first thread")
+        assert load.popen.poll() is None
 
 
 def test_no_allocator(tmp_path):

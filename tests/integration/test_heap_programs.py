@@ -72,10 +72,11 @@ def test_operator_new_throws(tmp_path, allocator, how):
     check_heap(pprof_reader.read(outputs(tmp_path)[0]), 1)
 
 
+@pytest.mark.parametrize("mode", ["exec", "thread_exec"])
 @pytest.mark.parametrize("source", ["pid", "command", "preload"])
-def test_another_program(tmp_path, source):
-    """exec ends what was there; the new program is probed again."""
-    result = measure(tmp_path, source, "heap_life", "exec")
+def test_another_program(tmp_path, source, mode):
+    """exec ends what was there; the new program is probed again, whichever thread has become it."""
+    result = measure(tmp_path, source, "heap_life", mode)
     check_exact(result.profile, result.truth, ignore=["alloc_before"])
     before = amounts_of(result.profile)["alloc_before"]
     assert (before.alloc_objects, before.inuse_objects, before.inuse_space) == (64, 0, 0)

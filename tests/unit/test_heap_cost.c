@@ -105,6 +105,18 @@ static void test_status(void **state)
 	assert_int_equal(heap_facts__parse("Name:\tTracerPid:\t5\nTracerPid:\t0\n", &facts), 0);
 	assert_int_equal(facts.tracer, 0);
 	assert_int_equal(facts.seccomp, 0);
+	assert_true(facts.has_leader);
+	assert_int_equal(heap_facts__parse("Name:\ta\nState:\tZ (zombie)\nTracerPid:\t0\n"
+					   "Threads:\t2\n",
+					   &facts),
+			 0);
+	assert_false(facts.has_leader);
+	/* All of it has ended. */
+	assert_int_equal(heap_facts__parse("Name:\ta\nState:\tZ (zombie)\nTracerPid:\t0\n"
+					   "Threads:\t1\n",
+					   &facts),
+			 0);
+	assert_true(facts.has_leader);
 	assert_int_equal(heap_facts__parse("Name:\ta\n", &facts), -EBADMSG);
 	assert_int_equal(heap_facts__read(getpid(), &facts), 0);
 	assert_int_equal(heap_facts__read(dead_process(), &facts), -ESRCH);

@@ -8,12 +8,15 @@
  * heap_life vfork          a child in the same memory allocates, and ends
  * heap_life spawn          posix_spawn() of true, again and again, while it allocates
  * heap_life exec           becomes "heap_life after_exec", without asking again; no truth of before
+ * heap_life thread_exec    the same; a thread of it does
+ * heap_life lead_ended     its first thread ends, another waits
  * heap_life coroutines     two stacks take turns
  * heap_life fill N [PER_MS]    keeps N blocks; PER_MS 0: as fast as it goes
  * heap_life grow           allocates and keeps more and more, until it is killed; no truth
  * heap_life paced PER_MS SECONDS    so many allocations a millisecond; says "bytes N" at the end
  * heap_life sleep          does nothing
  */
+#include <pthread.h>
 #include <spawn.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -175,15 +178,41 @@ static int run_spawn(void)
 	return 0;
 }
 
-static int run_exec(void)
+static void *become_another(__attribute__((unused)) void *data)
+{
+	execl("/proc/self/exe", "heap_life", "after_exec", NULL);
+	_exit(1);
+}
+
+static int run_exec(bool in_thread)
 {
 	void *blocks[BLOCKS];
+	pthread_t thread;
 
 	truth_await_go();
 	allocate(alloc_before, blocks);
 	usleep(100000);
-	execl("/proc/self/exe", "heap_life", "after_exec", NULL);
+	if (!in_thread)
+		become_another(NULL);
+	if (pthread_create(&thread, NULL, become_another, NULL))
+		return 1;
+	pthread_join(thread, NULL);
 	return 1;
+}
+
+static void *wait_for_ever(void *data)
+{
+	while (pause())
+		;
+	return data;
+}
+
+static void run_lead_ended(void)
+{
+	pthread_t thread;
+
+	if (!pthread_create(&thread, NULL, wait_for_ever, NULL))
+		pthread_exit(NULL);
 }
 
 static int run_after_exec(void)
@@ -291,8 +320,10 @@ int main(int argc, char **argv)
 		return run_vfork();
 	if (!strcmp(mode, "spawn"))
 		return run_spawn();
-	if (!strcmp(mode, "exec"))
-		return run_exec();
+	if (!strcmp(mode, "exec") || !strcmp(mode, "thread_exec"))
+		return run_exec(!strcmp(mode, "thread_exec"));
+	if (!strcmp(mode, "lead_ended"))
+		run_lead_ended();
 	if (!strcmp(mode, "after_exec"))
 		return run_after_exec();
 	if (!strcmp(mode, "coroutines"))

@@ -140,13 +140,10 @@ def base_of(name):
     return name.split(",")[0] if name.split(",")[0] in ("tcmalloc", "jemalloc") else "bare"
 
 
-def budget_of(name, kind):
-    """The library's is that of a call which is not sampled. Of 64 bytes hardly one is."""
+def budget_of(name):
     if name == "uprobes, live":
         return LIVE_NS_MAX
-    if name.startswith("libcprof-heap") and (kind == "small" or name.endswith("idle")):
-        return PRELOAD_NS_MAX
-    return None
+    return PRELOAD_NS_MAX if name.startswith("libcprof-heap") else None
 
 
 def note_samples(table, added):
@@ -172,7 +169,7 @@ def bench_pairs(table, repeats):
             if name == base_of(name):
                 table.row(name, by[kind], "ns")
                 continue
-            table.row(f"  added by {name}", added[name], "ns", budget_of(name, kind))
+            table.row(f"  added by {name}", added[name], "ns", budget_of(name))
         if "entry + return + free" in added:
             ratio = added["uprobes, live"] / added["entry + return + free"]
             table.row("uprobes, live: ratio to entry + return + free", ratio, "", RATIO_MAX)

@@ -55,7 +55,7 @@ int heap_processes__name(struct heap_process **table, pid_t pid, const char *com
 
 	if (!p)
 		return -ENOMEM;
-	if (!*p->comm)
+	if (*comm)
 		set_comm(p, comm);
 	return 0;
 }

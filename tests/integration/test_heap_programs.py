@@ -72,6 +72,24 @@ def test_operator_new_throws(tmp_path, allocator, how):
     check_heap(pprof_reader.read(outputs(tmp_path)[0]), 1)
 
 
+@pytest.mark.parametrize("how", ["large", "limit"])
+@pytest.mark.parametrize("allocator", ["libjemalloc.so.2", "libtcmalloc_minimal.so.4"])
+def test_operator_new_throws_in_two(tmp_path, allocator, how):
+    """The kernel does not cancel a return for which there is another process's session, too."""
+    if not (WORKLOADS / "heap_throws").exists():
+        pytest.skip("heap_throws was not built")
+    options = {"env": {**os.environ, "LD_PRELOAD": library(allocator)},
+               "stderr": subprocess.DEVNULL}
+    with Workload("heap_throws", how, "2500", **options) as one:
+        with Workload("heap_throws", how, "2500", **options) as two:
+            result = run(CPROFD, "--pid", f"{one.pid},{two.pid}", "--heap", "1s",
+                         *arguments(tmp_path, INTERVAL))
+            assert result.status == 0, result.err
+            for load in (one, two):
+                assert load.popen.stdout.read().startswith(b"caught")
+                assert load.popen.wait() == 0
+
+
 @pytest.mark.parametrize("mode", ["exec", "thread_exec"])
 @pytest.mark.parametrize("source", ["pid", "command", "preload"])
 def test_another_program(tmp_path, source, mode):

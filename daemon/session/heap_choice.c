@@ -295,6 +295,8 @@ void heap_choice__reason(struct heap_targets *t, const struct heap_target *targe
 
 	if (target->refusal)
 		snprintf(ret, size, "%s", target->refusal);
+	else if (target->attach_err == -ESHUTDOWN)
+		snprintf(ret, size, "the window was over before");
 	else if (target->attach_err)
 		snprintf(ret, size, "'%s': %s", target->attach_file, strerror(-target->attach_err));
 	else if (procfs__is_kernel_thread(target->pid))

@@ -10,7 +10,7 @@
 
 struct heap_process; /* a table of them is a pointer, NULL at first */
 
-/* Its comm, when that is not known yet. 0 or -ENOMEM, as below. */
+/* Its comm now: exec changes it. 0 or -ENOMEM, as below. */
 int heap_processes__name(struct heap_process **table, pid_t pid, const char *comm);
 
 /* RSS now; the first one is its start. */

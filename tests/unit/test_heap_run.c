@@ -48,6 +48,21 @@ static void test_rows_and_sites(void **state)
 	assert_true(has_comment(f, "#cost alloc_hits=0 "));
 }
 
+static void test_exec_changes_the_name(void **state)
+{
+	struct fixture *f = *state;
+	struct sample s = sample_of(f, PID, 2);
+	uint32_t location;
+
+	take_stack(f, PID, 1, "keep");
+	strcpy(s.leader_comm, "python3");
+	assert_int_equal(profile__synthetic(f->run.profile, "main", &location), 0);
+	assert_int_equal(heap_run__stack(f->run.heap, &s, &location, 1, &f->labels), 0);
+	finish(f);
+	assert_int_equal(f->run.profile->heap->processes_cnt, 1);
+	assert_string_equal(f->run.profile->heap->processes[0].comm, "python3");
+}
+
 static void test_nothing(void **state)
 {
 	struct fixture *f = *state;
@@ -176,6 +191,7 @@ static void test_looks_by_itself(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(test_rows_and_sites), TEST(test_exec_changes_the_name),         TEST(test_mode_alloc),
 		TEST(test_rows_and_sites), TEST(test_nothing),         TEST(test_mode_alloc),
 		TEST(test_end_live),       TEST(test_forget_process),  TEST(test_growth),
 		TEST(test_failed_look),    TEST(test_looks_by_itself),

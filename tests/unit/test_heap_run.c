@@ -191,10 +191,15 @@ static void test_looks_by_itself(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_rows_and_sites), TEST(test_exec_changes_the_name),         TEST(test_mode_alloc),
-		TEST(test_rows_and_sites), TEST(test_nothing),         TEST(test_mode_alloc),
-		TEST(test_end_live),       TEST(test_forget_process),  TEST(test_growth),
-		TEST(test_failed_look),    TEST(test_looks_by_itself),
+		TEST(test_exec_changes_the_name),
+		TEST(test_rows_and_sites),
+		TEST(test_nothing),
+		TEST(test_mode_alloc),
+		TEST(test_end_live),
+		TEST(test_forget_process),
+		TEST(test_growth),
+		TEST(test_failed_look),
+		TEST(test_looks_by_itself),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

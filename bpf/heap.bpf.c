@@ -140,7 +140,8 @@ static __noinline bool may_throw(u64 cookie, u64 bytes)
 
 	if (!(cookie & HEAP_COOKIE_FLAG(HEAP_SITE_THROWS)))
 		return false;
-	if (!heap_has_session || heap_memory_is_strict || bytes >= LARGE_BYTES)
+	if (!heap_has_session || heap_memory_is_strict || bytes >= LARGE_BYTES ||
+	    cookie & HEAP_COOKIE_FLAG(HEAP_SITE_THROWS_AT_WILL))
 		return true;
 	return BPF_CORE_READ(task, signal, rlim[RLIMIT_AS].rlim_cur) != RLIMIT_UNLIMITED ||
 	       BPF_CORE_READ(task, signal, rlim[RLIMIT_DATA].rlim_cur) != RLIMIT_UNLIMITED;

@@ -38,6 +38,9 @@ enum heap_site_flag {
 	/* operator new: without memory it throws, and no exception gets past a return that is
 	 * probed: the process would end. Where that is possible the return is left alone. */
 	HEAP_SITE_THROWS = 1 << 4,
+	/* operator new of the program itself: it throws also for reasons of its own, such as a
+	 * limit that it keeps. Its return is never probed. */
+	HEAP_SITE_THROWS_AT_WILL = 1 << 5,
 };
 
 /* One place to probe, as the worker reports it. */

@@ -19,13 +19,13 @@
 #define HEAP_COOKIE_FILE_SHIFT  40 /* key of map heap_files plus one; 0: it has no such ranges */
 #define HEAP_COOKIE_CALL_MASK   7
 #define HEAP_COOKIE_REG_MASK    31
-#define HEAP_COOKIE_FLAGS_MASK  31
+#define HEAP_COOKIE_FLAGS_MASK  63
 #define HEAP_COOKIE_SITE_MASK   (HEAP_SITES_MAX - 1)
 #define HEAP_COOKIE_FILE_MASK   127
 
 #define HEAP_COOKIE_FLAG(f)      ((__u64)(f) << HEAP_COOKIE_FLAGS_SHIFT)
-#define HEAP_COOKIE_ASKS_FILTER  (1ULL << 28) /* probed in processes of all kinds */
-#define HEAP_COOKIE_CALIBRATION  (1ULL << 29) /* our own test function */
+#define HEAP_COOKIE_ASKS_FILTER  (1ULL << 29) /* probed in processes of all kinds */
+#define HEAP_COOKIE_CALIBRATION  (1ULL << 30) /* our own test function */
 #define HEAP_COOKIE_FIELD(v, wh) ((v) >> HEAP_COOKIE_##wh##_SHIFT & HEAP_COOKIE_##wh##_MASK)
 #define HEAP_COOKIE_REG(v, wh)   ((v) >> HEAP_COOKIE_##wh##_SHIFT & HEAP_COOKIE_REG_MASK)
 

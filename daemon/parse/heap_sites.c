@@ -59,6 +59,22 @@ static bool is_static(const struct elf_image *image)
 	return true;
 }
 
+/* What has an interpreter, or needs nobody. */
+static bool is_program(const struct elf_image *image)
+{
+	size_t cnt;
+
+	if (elf_getphdrnum(image->elf, &cnt))
+		return false;
+	for (size_t i = 0; i < cnt; i++) {
+		GElf_Phdr phdr;
+
+		if (gelf_getphdr(image->elf, (int)i, &phdr) && phdr.p_type == PT_INTERP)
+			return true;
+	}
+	return is_static(image);
+}
+
 static bool is_go(const struct elf_image *image)
 {
 	Elf_Scn *scn = NULL;
@@ -267,6 +283,10 @@ static bool add_site(const struct heap_program *p, const struct heap_candidate *
 		flags |= HEAP_SITE_SMALL_ALIGN_ELSEWHERE;
 	if (c->throws)
 		flags |= HEAP_SITE_THROWS;
+	/* An allocator's libraries are known to throw for want of memory only, and so is an
+	 * operator that is one of its functions by another name. */
+	if (c->throws && c->function->family == HEAP_FAMILY_CXX && is_program(p->code.image))
+		flags |= HEAP_SITE_THROWS_AT_WILL;
 	if (r->sites_cnt == HEAP_SITES_MAX ||
 	    !heap_site_rule__choose(b, targets, c->function, flags, &site))
 		return false;

@@ -195,7 +195,8 @@ static bool is_register(uint8_t reg, bool wanted)
 static bool site_is_valid(const struct worker_answer *a, const struct heap_site *s)
 {
 	const uint8_t flags = HEAP_SITE_STEPPED | HEAP_SITE_NULL_ELSEWHERE |
-			      HEAP_SITE_SMALL_ALIGN_ELSEWHERE | HEAP_SITE_PUSHED | HEAP_SITE_THROWS;
+			      HEAP_SITE_SMALL_ALIGN_ELSEWHERE | HEAP_SITE_PUSHED |
+			      HEAP_SITE_THROWS | HEAP_SITE_THROWS_AT_WILL;
 	const bool is_usdt = s->call == HEAP_CALL_USDT_ALLOC || s->call == HEAP_CALL_USDT_FREE;
 	const bool frees = s->call == HEAP_CALL_FREE || s->call == HEAP_CALL_USDT_FREE;
 	const bool needs_return = !is_usdt && !frees;

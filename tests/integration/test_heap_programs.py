@@ -72,6 +72,20 @@ def test_operator_new_throws(tmp_path, allocator, how):
     check_heap(pprof_reader.read(outputs(tmp_path)[0]), 1)
 
 
+def test_operator_new_of_the_program_throws(tmp_path):
+    """For reasons of its own, that nobody else can know."""
+    if not (WORKLOADS / "heap_throws_own").exists():
+        pytest.skip("heap_throws_own was not built")
+    with Workload("heap_throws_own", "small", "2500", stderr=subprocess.DEVNULL) as load:
+        result = run(CPROFD, "--pid", load.pid, "--heap", "1s", *arguments(tmp_path, 1))
+        assert result.status == 0, result.err
+        assert load.popen.stdout.read().startswith(b"caught")
+        assert load.popen.wait() == 0
+    profile = pprof_reader.read(outputs(tmp_path)[0])
+    check_heap(profile, 1)
+    assert profile.samples
+
+
 @pytest.mark.parametrize("how", ["large", "limit"])
 @pytest.mark.parametrize("allocator", ["libjemalloc.so.2", "libtcmalloc_minimal.so.4"])
 def test_operator_new_throws_in_two(tmp_path, allocator, how):

@@ -93,11 +93,12 @@ static void test_forwards(void **state)
 		{ "_Znwm", CODE(PUSH_RBX, CODE_CALL(OTHER, 1, MALLOC), POP_RBX, RET), false, false,
 		  0 },
 		{ "_Znam", CODE(PUSH_RBX, 0x70, 0x05, CODE_CALL(OTHER, 3, MALLOC), POP_RBX, RET),
-		  true, true, 0 },
+		  true, true, HEAP_SITE_THROWS | HEAP_SITE_THROWS_AT_WILL },
 		{ "reallocarray", CODE(PUSH_RBX, CODE_CALL(OTHER, 1, MALLOC), POP_RBX, RET), false,
 		  false, 0 },
 		/* One kind does not pass on to the other. */
-		{ "_Znwm", CODE(CODE_JUMP(OTHER, 0, FREE)), true, false, 0 },
+		{ "_Znwm", CODE(CODE_JUMP(OTHER, 0, FREE)), true, false,
+		  HEAP_SITE_THROWS | HEAP_SITE_THROWS_AT_WILL },
 		{ "_ZdlPv", CODE(CODE_JUMP(OTHER, 0, FREE)), false, false, 0 },
 		/* delete(NULL) returns. */
 		{ "_ZdlPvm", CODE(TEST_RDI, 0x74, 0x05, CODE_JUMP(OTHER, 5, FREE), RET), false,

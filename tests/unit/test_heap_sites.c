@@ -92,6 +92,8 @@ static void check_allocator(const char *path, const struct named_call *calls, si
 		/* Under whatever other name it goes. */
 		if (!strcmp(calls[i].name, "_Znwm") && !(site->flags & HEAP_SITE_THROWS))
 			fail_msg("%s: %s does not throw", path, calls[i].name);
+		if (site->flags & HEAP_SITE_THROWS_AT_WILL)
+			fail_msg("%s: %s is no program's", path, calls[i].name);
 		if (site->call == HEAP_CALL_FREE && site->flags & HEAP_SITE_THROWS)
 			fail_msg("%s: %s throws", path, calls[i].name);
 	}

@@ -5,6 +5,7 @@
  *
  * heap_throws large MS   asks for more than can be had
  * heap_throws limit MS   takes small blocks up to a limit of its own
+ * heap_throws_own small MS   has an allocator of its own, which refuses every other small block
  */
 #include <cstdio>
 #include <cstdlib>
@@ -18,6 +19,44 @@ static const size_t large = (size_t)3 << 46, small = 1 << 20;
 static const int small_max = 4096;
 static char *blocks[small_max];
 static long caught;
+
+#ifdef OWN_ALLOCATOR
+#define OWN extern "C" __attribute__((noinline))
+
+static char arena[1 << 20], block[small];
+static size_t used;
+
+OWN void *malloc(size_t bytes)
+{
+	char *p = arena + used;
+
+	used += (bytes + 15) & ~(size_t)15;
+	return used > sizeof(arena) ? nullptr : p;
+}
+
+OWN void free(void *)
+{
+}
+
+__attribute__((noinline)) void *operator new[](size_t bytes)
+{
+	static bool is_refused;
+
+	if (bytes == small)
+		is_refused = !is_refused;
+	if (bytes > small || (bytes == small && is_refused))
+		throw std::bad_alloc();
+	return block;
+}
+
+__attribute__((noinline)) void operator delete[](void *) noexcept
+{
+}
+
+void operator delete[](void *, size_t) noexcept
+{
+}
+#endif
 
 static char *ask(size_t bytes)
 {
@@ -63,6 +102,8 @@ int main(int argc, char **argv)
 	while (now_ms() < end) {
 		if (is_limited)
 			fill_up();
+		else if (argc > 1 && !strcmp(argv[1], "small"))
+			delete[] ask(small);
 		else if (ask(large))
 			return 3;
 		delete[] ask(1000);

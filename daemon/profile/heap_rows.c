@@ -21,24 +21,35 @@
 /* The record of an allocation may be read before the live set has its entry: so long ago. */
 #define SETTLED_NS (NSEC_PER_SEC / 10)
 
-/* The longest slice of time in which probes are on or off: --heap-budget. */
-#define SLICE_NS (NSEC_PER_SEC / 5)
-
 /* More than any process can have: sums of 2^32 of them do not overflow. */
 #define WEIGHT_MAX 0x1p62L
 
-/* The slice of time that is going on: samples of before are in slices_variance. */
+/* A slice of time in which the probes were on. */
 struct slice {
-	uint64_t number;
-	double bytes, squares; /* Σ of weights, and of their squares */
-	double off;            /* 1 - q */
+	uint64_t begin_ns;
+	double q;
+	double share;       /* of it that counts */
+	double weighted_ns; /* own CPU time / q of that; 0 until it has ended */
+	double error_ns;    /* of that */
+};
+
+/*
+ * What was selected in slices. With B the weight of a row in a slice, w its weighted own CPU time
+ * and R = Σ B / Σ w, the variance of a ratio estimate is Σ (1 - q) (B - R w)²: its parts.
+ */
+struct sliced_row {
+	struct heap_sums alloc; /* of the slices before the last */
+	size_t slice;           /* index + 1 of the last one */
+	struct heap_sums last;  /* what is in it so far */
+	double last_squares,
+		squares;           /* Σ (1 - q) × the weights' squares: of the last, the others */
+	double products, with_own; /* Σ (1 - q) B², Σ (1 - q) B w, of the others */
 };
 
 struct row {
-	struct heap_sums alloc;
-	double unseen_bytes; /* of alloc: what q adds */
-	struct slice slice;
-	uint32_t live; /* index in lives + 1; 0: none */
+	struct heap_sums alloc; /* but what was selected in slices */
+	uint32_t live;          /* index in lives + 1; 0: none */
+	uint32_t sliced;        /* index in sliced + 1; 0: none */
 };
 
 struct live_row {
@@ -63,11 +74,15 @@ struct heap_rows {
 	struct live_id *ids;
 	size_t ids_cnt, ids_cap;
 	struct id_table by_id;
-	size_t walk_at;     /* so many ids */
-	bool is_over;       /* nothing is known to be live any more */
-	struct slice slice; /* of all rows */
-	double last_q;
-	double slices_variance;
+	size_t walk_at; /* so many ids */
+	bool is_over;   /* nothing is known to be live any more */
+	struct slice *slices;
+	size_t slices_cnt, slices_cap;
+	struct sliced_row *sliced;
+	size_t sliced_cnt, sliced_cap;
+	struct sliced_row all;   /* rows together */
+	double sliced_bytes;     /* of them, as they came */
+	double scale, scaled_by; /* of what was selected in slices: what counts, and all of it */
 	struct heap_sums strays;
 	uint32_t walk; /* number of the walk that goes on, or went on last */
 	uint64_t walk_ns;
@@ -86,7 +101,7 @@ static double from_fixed(unsigned __int128 v)
 	return (double)v / (double)(1ULL << HEAP_FRACTION_BITS);
 }
 
-static bool is_sliced(const struct heap_alloc *a)
+bool heap_alloc__is_sliced(const struct heap_alloc *a)
 {
 	return a->q && a->q != UINT32_MAX;
 }
@@ -100,7 +115,7 @@ struct heap_sums heap_sums__of(const struct heap_alloc *a, uint64_t interval_byt
 		p = fminl(k / (long double)a->weighted_bytes, 1);
 	else if (interval_bytes > 1)
 		p = -expm1l(-k / (long double)interval_bytes);
-	if (is_sliced(a))
+	if (heap_alloc__is_sliced(a))
 		p *= ldexpl(a->q, -32);
 	bytes = k / p;
 	return (struct heap_sums){
@@ -118,6 +133,14 @@ void heap_sums__add(struct heap_sums *to, const struct heap_sums *from)
 	to->variance += from->variance;
 	to->slices_variance += from->slices_variance;
 	to->samples += from->samples;
+}
+
+void heap_sums__scale(struct heap_sums *s, double by)
+{
+	s->objects = (unsigned __int128)((long double)s->objects * by + 0.5L);
+	s->bytes = (unsigned __int128)((long double)s->bytes * by + 0.5L);
+	s->variance *= by * by;
+	s->slices_variance *= by * by;
 }
 
 void heap_sums__add_alike(struct heap_sums *to, const struct heap_sums *from, uint64_t cnt,
@@ -141,7 +164,7 @@ struct heap_amount heap_sums__amount(const struct heap_sums *s)
 	return (struct heap_amount){
 		.objects = from_fixed(s->objects),
 		.bytes = from_fixed(s->bytes),
-		.error_bytes = HEAP_Z95 * sqrt(s->variance + s->slices_variance),
+		.error_bytes = HEAP_Z95 * sqrt(fmax(s->variance + s->slices_variance, 0)),
 		.samples = s->samples,
 	};
 }
@@ -163,6 +186,7 @@ struct heap_rows *heap_rows__new(uint64_t interval_bytes)
 	rows->seed = id_hash__seed();
 	rows->walk_at = WALK_IDS_MIN;
 	rows->point = -1;
+	rows->scale = rows->scaled_by = 1;
 	return rows;
 }
 
@@ -174,6 +198,8 @@ void heap_rows__free(struct heap_rows *rows)
 	free(rows->ids);
 	free(rows->rows);
 	free(rows->lives);
+	free(rows->slices);
+	free(rows->sliced);
 	free(rows);
 }
 
@@ -241,6 +267,150 @@ static void index_ids(struct heap_rows *rows)
 	rows->ids_cnt = i;
 }
 
+/* --- slices of time -----------------------------------------------------------------------------
+ */
+
+int heap_rows__begin_slice(struct heap_rows *rows, uint64_t time_ns, uint32_t q)
+{
+	if (array__reserve(rows->slices, rows->slices_cap, rows->slices_cnt + 1))
+		return -ENOMEM;
+	rows->slices[rows->slices_cnt++] =
+		(struct slice){ .begin_ns = time_ns, .q = ldexp(q, -32), .share = 1 };
+	return 0;
+}
+
+void heap_rows__end_slice(struct heap_rows *rows, double own_ns, double error_ns, double planned_ns)
+{
+	struct slice *s;
+
+	if (!rows->slices_cnt)
+		return;
+	s = &rows->slices[rows->slices_cnt - 1];
+	s->share = own_ns > planned_ns ? planned_ns / own_ns : 1;
+	s->weighted_ns = s->share * own_ns / s->q;
+	s->error_ns = s->share * error_ns / s->q;
+}
+
+/* Index + 1 of the slice it was selected in. It may have returned later. */
+static size_t slice_at(const struct heap_rows *rows, uint64_t time_ns)
+{
+	size_t i = rows->slices_cnt;
+
+	while (i > 1 && rows->slices[i - 1].begin_ns > time_ns)
+		i--;
+	return i;
+}
+
+/* By now it is known how long the slice was. Somebody may not have told of it. */
+static void close_slice(const struct heap_rows *rows, struct sliced_row *r)
+{
+	const struct slice untold = { .q = 1, .share = 1 };
+	const struct slice *s = r->slice ? &rows->slices[r->slice - 1] : &untold;
+	double bytes;
+
+	heap_sums__scale(&r->last, s->share);
+	bytes = from_fixed(r->last.bytes);
+	r->products += (1 - s->q) * bytes * bytes;
+	r->with_own += (1 - s->q) * bytes * s->weighted_ns;
+	r->squares += s->share * s->share * r->last_squares;
+	heap_sums__add(&r->alloc, &r->last);
+	r->last = (struct heap_sums){ .samples = 0 };
+	r->last_squares = 0;
+}
+
+static void add_sliced(const struct heap_rows *rows, struct sliced_row *r,
+		       const struct heap_alloc *a, const struct heap_sums *sums)
+{
+	size_t slice = slice_at(rows, a->time_ns);
+	double weight = from_fixed(sums->bytes);
+
+	if (slice > r->slice) {
+		close_slice(rows, r);
+		r->slice = slice;
+	}
+	heap_sums__add(&r->last, sums);
+	r->last_squares += (1 - ldexp(a->q, -32)) * weight * weight;
+}
+
+/* Of a normal 95 % interval to that of Student's t, squared. */
+static double small_sample(size_t slices_cnt)
+{
+	static const double t975[] = { 0, 12.706, 4.303, 3.182, 2.776, 2.571 };
+	size_t freedom = slices_cnt - 1;
+	double ratio = 1 + 1.6 / (double)freedom;
+
+	if (freedom < ARRAY_SIZE(t975))
+		ratio = t975[freedom] / HEAP_Z95;
+	return ratio * ratio * (double)slices_cnt / (double)freedom;
+}
+
+/* Sums of the slices that the processes did anything in. */
+struct slice_sums {
+	size_t cnt;
+	double own_ns, squares; /* Σ w, Σ (1 - q) w² */
+	double error_ns;        /* of Σ w */
+};
+
+static struct slice_sums sum_slices(const struct heap_rows *rows)
+{
+	struct slice_sums sums = { .cnt = 0 };
+	size_t i;
+
+	for (i = 0; i < rows->slices_cnt; i++) {
+		const struct slice *s = &rows->slices[i];
+
+		sums.cnt += s->weighted_ns > 0;
+		sums.own_ns += s->weighted_ns;
+		sums.error_ns += s->error_ns;
+		sums.squares += (1 - s->q) * s->weighted_ns * s->weighted_ns;
+	}
+	return sums;
+}
+
+/* Beside alloc.variance, which has its samples' squares; those are in the residuals, too. */
+static void end_sliced(const struct heap_rows *rows, struct sliced_row *r,
+		       const struct slice_sums *s)
+{
+	double bytes, ratio, error, residuals;
+
+	close_slice(rows, r);
+	bytes = from_fixed(r->alloc.bytes);
+	ratio = s->own_ns > 0 ? bytes / s->own_ns : 0;
+	error = ratio * s->error_ns;
+	residuals = fmax(r->products - 2 * ratio * r->with_own + ratio * ratio * s->squares, 0);
+	if (s->cnt > 1)
+		residuals *= small_sample(s->cnt);
+	else
+		residuals = bytes * bytes; /* all or nothing is known of the rest */
+	r->alloc.slices_variance = residuals - r->squares + error * error;
+	heap_sums__scale(&r->alloc, rows->scale);
+}
+
+double heap_rows__end_slices(struct heap_rows *rows, double own_ns)
+{
+	const struct slice_sums sums = sum_slices(rows);
+	size_t i;
+
+	if (sums.own_ns > 0 && own_ns > 0)
+		rows->scale = own_ns / sums.own_ns;
+	for (i = 0; i < rows->sliced_cnt; i++)
+		end_sliced(rows, &rows->sliced[i], &sums);
+	end_sliced(rows, &rows->all, &sums);
+	if (rows->sliced_bytes > 0)
+		rows->scaled_by = from_fixed(rows->all.alloc.bytes) / rows->sliced_bytes;
+	return rows->all.alloc.slices_variance;
+}
+
+double heap_rows__slices_scale(const struct heap_rows *rows)
+{
+	return rows->scaled_by;
+}
+
+size_t heap_rows__slices_cnt(const struct heap_rows *rows)
+{
+	return sum_slices(rows).cnt;
+}
+
 /* --- rows ---------------------------------------------------------------------------------------
  */
 
@@ -272,61 +442,44 @@ static int get_live_row(struct heap_rows *rows, uint32_t row, struct live_row **
 	return 0;
 }
 
-/*
- * Horvitz-Thompson for two that are selected together: with probability p1 p2 q, not p1 q p2 q. So
- * each pair of one slice adds (1 - q) × the product of their weights, twice.
- */
-static void end_slice(struct slice *s, double *slices_variance)
+static int get_sliced_row(struct heap_rows *rows, struct row *r, struct sliced_row **ret)
 {
-	*slices_variance += s->off * (s->bytes * s->bytes - s->squares);
-	*s = (struct slice){ .bytes = 0 };
-}
-
-static void add_to_slice(struct slice *s, double *slices_variance, const struct heap_alloc *a,
-			 double weight)
-{
-	uint64_t number = a->time_ns / SLICE_NS;
-
-	if (s->number != number)
-		end_slice(s, slices_variance);
-	s->number = number;
-	s->off = 1 - ldexp(a->q, -32);
-	s->bytes += weight;
-	s->squares += weight * weight;
-}
-
-double heap_rows__end_slices(struct heap_rows *rows)
-{
-	size_t i;
-
-	for (i = 0; i < rows->rows_cnt; i++)
-		end_slice(&rows->rows[i].slice, &rows->rows[i].alloc.slices_variance);
-	end_slice(&rows->slice, &rows->slices_variance);
-	return rows->slices_variance;
+	if (!r->sliced) {
+		if (array__reserve(rows->sliced, rows->sliced_cap, rows->sliced_cnt + 1))
+			return -ENOMEM;
+		rows->sliced[rows->sliced_cnt++] = (struct sliced_row){ .slice = 0 };
+		r->sliced = (uint32_t)rows->sliced_cnt;
+	}
+	*ret = &rows->sliced[r->sliced - 1];
+	return 0;
 }
 
 int heap_rows__add(struct heap_rows *rows, uint32_t row, const struct heap_alloc *a, bool is_live)
 {
 	struct heap_sums sums = heap_sums__of(a, rows->interval_bytes);
+	struct sliced_row *sliced = NULL;
 	struct row *r;
 	int err;
 
 	err = get_row(rows, row, &r);
+	if (!err && heap_alloc__is_sliced(a))
+		err = get_sliced_row(rows, r, &sliced);
 	if (!err && is_live && a->id && !rows->is_over)
 		err = add_id(rows, row, a);
 	if (err)
 		return err;
-	heap_sums__add(&r->alloc, &sums);
-	if (is_sliced(a)) {
-		double weight = from_fixed(sums.bytes);
-
-		rows->last_q = ldexp(a->q, -32);
-		r->unseen_bytes += weight * (1 - rows->last_q);
-		add_to_slice(&r->slice, &r->alloc.slices_variance, a, weight);
-		add_to_slice(&rows->slice, &rows->slices_variance, a, weight);
+	if (!sliced) {
+		heap_sums__add(&r->alloc, &sums);
+		return 0;
 	}
+	add_sliced(rows, sliced, a, &sums);
+	add_sliced(rows, &rows->all, a, &sums);
+	rows->sliced_bytes += from_fixed(sums.bytes);
 	return 0;
 }
+
+/* --- walks --------------------------------------------------------------------------------------
+ */
 
 void heap_rows__begin_walk(struct heap_rows *rows, uint64_t now_ns, int point)
 {
@@ -410,11 +563,6 @@ void heap_rows__end_live(struct heap_rows *rows)
 	rows->is_over = true;
 }
 
-double heap_rows__last_q(const struct heap_rows *rows)
-{
-	return rows->last_q;
-}
-
 size_t heap_rows__cnt(const struct heap_rows *rows)
 {
 	return rows->rows_cnt;
@@ -427,8 +575,10 @@ void heap_rows__get(const struct heap_rows *rows, size_t row, struct heap_row *r
 
 	*ret = (struct heap_row){
 		.alloc = r->alloc,
-		.seen_bytes = from_fixed(r->alloc.bytes) - r->unseen_bytes,
+		.unsliced_bytes = from_fixed(r->alloc.bytes),
 	};
+	if (r->sliced)
+		heap_sums__add(&ret->alloc, &rows->sliced[r->sliced - 1].alloc);
 	if (!live)
 		return;
 	ret->inuse = live->inuse;

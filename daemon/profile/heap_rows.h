@@ -29,8 +29,8 @@ struct heap_alloc {
 struct heap_sums {
 	unsigned __int128 objects, bytes;
 	double variance; /* of bytes */
-	/* More of it: what was selected in one slice of time in which the probes were on (q) is not
-	 * selected independently. */
+	/* What is to be added to it: what was selected in one slice of time in which the probes
+	 * were on (q) is not selected independently. */
 	double slices_variance;
 	uint64_t samples;
 };
@@ -42,6 +42,9 @@ void heap_sums__add(struct heap_sums *to, const struct heap_sums *from);
  * for which 'from' stands. */
 void heap_sums__add_alike(struct heap_sums *to, const struct heap_sums *from, uint64_t cnt,
 			  uint64_t of);
+void heap_sums__scale(struct heap_sums *s, double by);
+/* Whether it was selected in a slice of time. */
+bool heap_alloc__is_sliced(const struct heap_alloc *a);
 struct heap_amount heap_sums__amount(const struct heap_sums *s);
 /* To the nearest whole, INT64_MAX at most. */
 int64_t heap_sums__round(unsigned __int128 sum);
@@ -49,7 +52,7 @@ int64_t heap_sums__round(unsigned __int128 sum);
 /* The sums of one row; of the live set: as the last walk with a point found it. */
 struct heap_row {
 	struct heap_sums alloc, inuse;
-	double seen_bytes; /* of alloc: as far as the probes were on, not corrected by q */
+	double unsliced_bytes; /* of alloc: while the probes were on all the time */
 	double age_bytes[HEAP_AGES];
 	struct heap_point {
 		double bytes, variance;
@@ -83,10 +86,26 @@ bool heap_rows__wants_walk(const struct heap_rows *rows);
 /* Forgets all that is known to be live, for good. */
 void heap_rows__end_live(struct heap_rows *rows);
 
-/* After the last allocation. Rows share slices: returns the slices_variance of all together. */
-double heap_rows__end_slices(struct heap_rows *rows);
-/* With what probability the probes were on at the last allocation of a slice; 0: there was none. */
-double heap_rows__last_q(const struct heap_rows *rows);
+/*
+ * --heap-budget: from time_ns on the probes are on in a slice of time, with probability q / 2^32,
+ * until it ends; in it the processes used own_ns of CPU time, what the probes took left out, give
+ * or take error_ns (a standard error, alike in all slices). Slices end late, and more so where
+ * there is little to do: only planned_ns of it counts. To be told before allocations of a later
+ * slice. 0 or -ENOMEM.
+ */
+int heap_rows__begin_slice(struct heap_rows *rows, uint64_t time_ns, uint32_t q);
+void heap_rows__end_slice(struct heap_rows *rows, double own_ns, double error_ns,
+			  double planned_ns);
+/*
+ * After the last allocation. own_ns: of all the time of which the slices are a sample. Allocations
+ * per own CPU time are what slices tell: sums of what was selected in them are scaled from here on,
+ * by own_ns over what it would be by the slices alone (a ratio estimate). Rows share slices:
+ * returns the slices_variance of all rows together.
+ */
+double heap_rows__end_slices(struct heap_rows *rows, double own_ns);
+/* By how much they are scaled in all. */
+double heap_rows__slices_scale(const struct heap_rows *rows);
+size_t heap_rows__slices_cnt(const struct heap_rows *rows);
 
 size_t heap_rows__cnt(const struct heap_rows *rows);
 void heap_rows__get(const struct heap_rows *rows, size_t row, struct heap_row *ret);

@@ -19,6 +19,11 @@ struct heap_cost_totals {
 	uint64_t cpu_ns;   /* of the processes probed; 0: not known */
 	uint64_t on_ns;    /* the probes were on */
 	uint64_t total_ns; /* of the window */
+	/* CPU time less what the probes took of it: whether they are on or not, it is what the
+	 * processes get done. */
+	double own_ns;
+	/* Of these, since the probes are on in slices of time only (heap_budget.h). */
+	double sliced_own_ns, sliced_cost_ns;
 };
 
 /* Counters since the start, of all CPUs. */
@@ -33,8 +38,8 @@ struct heap_site_counts {
 };
 
 /*
- * Adds what the hits since 'before' have cost. A selected allocation is two traps. Which site was
- * hit is not known: each is taken for as stepped as the sites of its sort are on average.
+ * Adds what the hits since 'before' have cost, a selected allocation a few times that. Which site
+ * was hit is not known: each is taken for as stepped as the sites of its sort are on average.
  */
 void heap_cost__add(struct heap_cost_totals *t, const struct heap_hits *before,
 		    const struct heap_hits *now, const struct heap_costs *costs,
@@ -44,11 +49,17 @@ void heap_cost__add(struct heap_cost_totals *t, const struct heap_hits *before,
 double heap_cost__percent(const struct heap_cost_totals *t);
 double heap_cost__ns_per_hit(const struct heap_cost_totals *t); /* 0 without a hit */
 
-/* User and system time of a process so far, with those of its children that it has waited for or
- * without. 0 or -errno; -ESRCH: there is no such process. */
+/* Standard error of a cost, of which 'processes' are probed, as a part of it. */
+double heap_cost__error(const struct heap_costs *costs, size_t processes);
+
+/* What is the processes' own of CPU time in which the probes took cost_ns. */
+double heap_cost__own(uint64_t cpu_ns, double cost_ns);
+
+/* User and system time of a process so far, to the nanosecond, with those of its children that it
+ * has waited for (in ticks) or without. 0 or -errno; -ESRCH: there is no such process. */
 int heap_cost__read_cpu(pid_t pid, bool with_children, uint64_t *ret_ns);
 
-/* A line of /proc/PID/stat. 0 or -EBADMSG. */
-int heap_cost__parse_cpu(const char *line, bool with_children, uint64_t *ret_ns);
+/* From a line of /proc/PID/stat: its own, and its children's. 0 or -EBADMSG. */
+int heap_cost__parse_cpu(const char *line, uint64_t *ret_ns, uint64_t *ret_children_ns);
 
 #endif

@@ -18,7 +18,7 @@ struct heap_process {
 	char comm[TASK_COMM_BYTES];
 	bool has_rss;
 	uint64_t rss_bytes, rss_start_bytes;
-	struct heap_sums alloc, inuse;
+	struct heap_sums alloc, sliced, inuse;
 	UT_hash_handle hh;
 };
 
@@ -78,13 +78,14 @@ int heap_processes__note(struct heap_process **table, pid_t pid, const char *com
 	return 0;
 }
 
-int heap_processes__add_alloc(struct heap_process **table, pid_t pid, const struct heap_sums *s)
+int heap_processes__add_alloc(struct heap_process **table, pid_t pid, const struct heap_sums *s,
+			      bool is_sliced)
 {
 	struct heap_process *p = get_process(table, pid);
 
 	if (!p)
 		return -ENOMEM;
-	heap_sums__add(&p->alloc, s);
+	heap_sums__add(is_sliced ? &p->sliced : &p->alloc, s);
 	return 0;
 }
 
@@ -106,19 +107,22 @@ void heap_processes__clear_inuse(struct heap_process *table)
 		p->inuse = (struct heap_sums){ .samples = 0 };
 }
 
-static int report_process(const struct heap_process *p, struct heap_report *r)
+static int report_process(const struct heap_process *p, double scale, struct heap_report *r)
 {
+	struct heap_sums alloc = p->sliced;
 	struct heap_report_process *to;
 
 	if (array__reserve(r->processes, r->processes_cap, r->processes_cnt + 1))
 		return -ENOMEM;
+	heap_sums__scale(&alloc, scale);
+	heap_sums__add(&alloc, &p->alloc);
 	to = &r->processes[r->processes_cnt];
 	*to = (struct heap_report_process){
 		.pid = p->pid,
 		.comm = strdup(p->comm),
 		.rss_bytes = p->rss_bytes,
 		.rss_start_bytes = p->rss_start_bytes,
-		.alloc = heap_sums__amount(&p->alloc),
+		.alloc = heap_sums__amount(&alloc),
 		.inuse = heap_sums__amount(&p->inuse),
 	};
 	if (!to->comm)
@@ -127,13 +131,13 @@ static int report_process(const struct heap_process *p, struct heap_report *r)
 	return 0;
 }
 
-int heap_processes__report(const struct heap_process *table, struct heap_report *r)
+int heap_processes__report(const struct heap_process *table, double scale, struct heap_report *r)
 {
 	const struct heap_process *p;
 	int err = 0;
 
 	for (p = table; p && !err; p = p->hh.next)
-		err = report_process(p, r);
+		err = report_process(p, scale, r);
 	return err;
 }
 

@@ -17,12 +17,14 @@ int heap_processes__name(struct heap_process **table, pid_t pid, const char *com
 int heap_processes__note(struct heap_process **table, pid_t pid, const char *comm,
 			 uint64_t rss_bytes);
 
-int heap_processes__add_alloc(struct heap_process **table, pid_t pid, const struct heap_sums *s);
+/* is_sliced: its sum is to be scaled at the end. */
+int heap_processes__add_alloc(struct heap_process **table, pid_t pid, const struct heap_sums *s,
+			      bool is_sliced);
 int heap_processes__add_inuse(struct heap_process **table, pid_t pid, const struct heap_sums *s);
 void heap_processes__clear_inuse(struct heap_process *table);
 
-/* Appends them to the report, in no order. 0 or -ENOMEM. */
-int heap_processes__report(const struct heap_process *table, struct heap_report *r);
+/* Appends them to the report, in no order, with their sliced sums scaled. 0 or -ENOMEM. */
+int heap_processes__report(const struct heap_process *table, double scale, struct heap_report *r);
 
 void heap_processes__done(struct heap_process **table);
 

@@ -18,7 +18,6 @@
 #include "profile/heap_callers.h"
 #include "profile/top.h"
 #include "session/frames.h"
-#include "session/heap_budget.h"
 
 /* Columns of the profile: order of the probe's sample types. */
 enum heap_value {
@@ -63,7 +62,7 @@ struct maker {
 	struct heap_callers *callers;
 	struct heap_row total;
 	double slices_variance;   /* of all rows together */
-	double slices_spread;     /* standard error of what was not seen, per byte seen */
+	double slices_spread;     /* where no slice was on: of what was not seen, per byte seen */
 	int64_t left[VALUES_CNT]; /* what a sum of int64 still holds: the target says sizes */
 };
 
@@ -82,7 +81,7 @@ static void add_row_sums(struct heap_row *to, const struct heap_row *from)
 
 	heap_sums__add(&to->alloc, &from->alloc);
 	heap_sums__add(&to->inuse, &from->inuse);
-	to->seen_bytes += from->seen_bytes;
+	to->unsliced_bytes += from->unsliced_bytes;
 	for (i = 0; i < HEAP_AGES; i++)
 		to->age_bytes[i] += from->age_bytes[i];
 	for (i = 0; i < HEAP_POINTS; i++) {
@@ -220,30 +219,25 @@ static int make_extras(struct maker *m)
 /* --- slices of --heap-budget --------------------------------------------------------------------
  */
 
-/* E[s²] / E[s] of their lengths, which are even between one and four times the shortest. */
-#define SLICE_SQUARES_NS (2.8 * (double)HEAP_BUDGET_SLICE_NS)
-
 /*
- * With few slices, or none, in which the probes were on, their samples do not tell how far off the
- * estimate may be. Somebody who allocates as ever would be off by this much, then.
+ * Where no slice came in which the probes were on, nothing is known of the time since slices began.
+ * Somebody who allocates as before would be off by this much.
  */
 static double spread_of_slices(const struct heap_reporter *in)
 {
 	const struct heap_cost_totals *cost = in->finish->cost;
-	double on_ns = (double)cost->on_ns, off_ns = (double)cost->total_ns - on_ns;
-	double q = heap_rows__last_q(in->rows) ?: 1.0 / HEAP_BUDGET_PARTS;
+	double unsliced_own_ns = cost->own_ns - cost->sliced_own_ns;
 
-	if (!cost->on_ns || off_ns < (double)HEAP_BUDGET_SLICE_NS / 2)
+	if (heap_rows__slices_cnt(in->rows) || unsliced_own_ns <= 0)
 		return 0;
-	return sqrt(off_ns * SLICE_SQUARES_NS * (1 - q) / q) / on_ns;
+	return cost->sliced_own_ns / unsliced_own_ns;
 }
 
 static void widen_by_slices(const struct maker *m, struct heap_row *row)
 {
-	double spread = m->slices_spread * row->seen_bytes;
+	double spread = m->slices_spread * row->unsliced_bytes;
 
-	if (row->alloc.slices_variance < spread * spread)
-		row->alloc.slices_variance = spread * spread;
+	row->alloc.slices_variance += spread * spread;
 }
 
 /* --- rows and sites -----------------------------------------------------------------------------
@@ -486,6 +480,8 @@ static void put_mode(const struct heap_report *r, struct buf *text)
 
 static int add_comments(struct maker *m)
 {
+	const struct heap_cost_totals *cost = m->in->finish->cost;
+	double sliced_ns = cost->sliced_own_ns + cost->sliced_cost_ns;
 	const struct heap_report *r = m->report;
 	_cleanup_buf_ struct buf text = BUF_INIT;
 	int err;
@@ -505,6 +501,9 @@ static int add_comments(struct maker *m)
 		    r->cost.alloc_hits, r->cost.free_hits, r->cost.ns_per_hit, r->cost.on_percent);
 	if (r->cost.cpu_percent >= 0)
 		buf__printf(&text, " cpu_percent=%.3g", r->cost.cpu_percent);
+	if (sliced_ns > 0)
+		buf__printf(&text, " sliced_cpu_percent=%.3g",
+			    100 * cost->sliced_cost_ns / sliced_ns);
 	return err ?: buf__error(&text) ?: profile__add_comment(m->profile, text.data);
 }
 
@@ -512,7 +511,7 @@ static int make_all(struct maker *m)
 {
 	int err;
 
-	m->slices_variance = heap_rows__end_slices(m->in->rows);
+	m->slices_variance = heap_rows__end_slices(m->in->rows, m->in->finish->cost->sliced_own_ns);
 	m->slices_spread = spread_of_slices(m->in);
 	err = start_report(m) ?: set_headers(m);
 	if (!err)
@@ -529,7 +528,8 @@ static int make_all(struct maker *m)
 	if (err)
 		return err;
 	fill_totals(m);
-	err = heap_processes__report(m->in->processes, m->report);
+	err = heap_processes__report(m->in->processes, heap_rows__slices_scale(m->in->rows),
+				     m->report);
 	return err ?: add_comments(m);
 }
 

@@ -137,9 +137,19 @@ int heap_run__alloc(struct heap_run *r, const struct sample *s)
 	r->ids_unknown += row == KEPT_STACK_UNKNOWN;
 	note_own_interval(&r->own, &s->alloc);
 	/* Its share in a table of processes is not worth an error once it is counted. */
-	heap_processes__add_alloc(&r->processes, s->pid, &sums);
+	heap_processes__add_alloc(&r->processes, s->pid, &sums, heap_alloc__is_sliced(&alloc));
 	look_if_due(r);
 	return 0;
+}
+
+int heap_run__begin_slice(struct heap_run *r, uint64_t time_ns, uint32_t q)
+{
+	return heap_rows__begin_slice(r->rows, time_ns, q);
+}
+
+void heap_run__end_slice(struct heap_run *r, double own_ns, double error_ns, double planned_ns)
+{
+	heap_rows__end_slice(r->rows, own_ns, error_ns, planned_ns);
 }
 
 static int see_entry(const struct heap_key *key, const struct heap_live *live, void *ctx)

@@ -35,6 +35,10 @@ int heap_run__stack(struct heap_run *r, const struct sample *s, const uint32_t *
 int heap_run__lose_stack(struct heap_run *r, const struct sample *s);
 int heap_run__alloc(struct heap_run *r, const struct sample *s);
 
+/* --heap-budget: a slice of time in which the probes are on; as heap_rows.h says. 0 or -ENOMEM. */
+int heap_run__begin_slice(struct heap_run *r, uint64_t time_ns, uint32_t q);
+void heap_run__end_slice(struct heap_run *r, double own_ns, double error_ns, double planned_ns);
+
 /*
  * Looks at the live set: forgets stacks nobody refers to any more, and notes it as one of the
  * moments of heap_report_site.inuse_bytes when 'point' is one (0 … HEAP_POINTS - 1, the last at the

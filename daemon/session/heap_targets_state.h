@@ -51,10 +51,14 @@ struct heap_targets {
 	struct heap_hits hits;
 	struct heap_cost_totals totals;
 	struct heap_budget budget;
-	bool is_on;
-	uint64_t start_ns, on_since_ns, next_measure_ns, next_look_ns;
-	uint64_t cpu_gone_ns; /* of processes that ended */
-	pid_t cpu_cursor;     /* the process whose CPU time was read last */
+	bool is_on;          /* allocations are selected */
+	bool is_sliced;      /* it is on, for the length of a slice */
+	double slice_own_ns; /* of the processes, in that slice, so far */
+	double slice_cost_ns, slice_planned_ns;
+	uint64_t start_ns, read_ns, next_measure_ns, next_look_ns;
+	uint64_t read_took_ns; /* the processes' clocks, the last time */
+	uint64_t cpu_gone_ns;  /* of processes that ended */
+	pid_t size_cursor;     /* the process whose RSS was read last */
 	int next_point;
 	uint64_t next_point_ns;
 };

@@ -11,10 +11,11 @@
 #include "session/heap_facts.h"
 #include "session/heap_targets_state.h"
 
-#define MEASURE_NS     NSEC_PER_SEC
+#define MEASURE_NS     (NSEC_PER_SEC / 2)
 #define LOOK_NS        (5 * NSEC_PER_SEC) /* for stacks that nobody refers to any more */
 #define FIRST_POINT_NS (5 * NSEC_PER_SEC) /* of a window without a planned end */
-#define CPU_READS_MAX  64                 /* processes in one measure; the others' turn comes */
+#define RSS_READS_MAX  64                 /* processes in one measure; the others' turn comes */
+#define READ_SHARE     20                 /* of the time at most is spent with reading clocks */
 
 /* Children that a process has waited for are of the TARGET where all its descendants are. */
 static bool counts_children(const struct heap_targets *t)
@@ -40,12 +41,11 @@ static int note_rss(struct heap_targets *t, const struct heap_target *target)
 	return heap_run__note_process(t->run->heap, target->pid, target->comm, rss_bytes);
 }
 
-/* What it used, and how large it is: of one that ends the last is kept. */
-static void read_process(struct heap_targets *t, struct heap_target *target)
+/* What it used: of one that ends the last is kept. */
+static void read_cpu(struct heap_targets *t, struct heap_target *target)
 {
 	uint64_t ns;
 
-	note_rss(t, target);
 	if (heap_cost__read_cpu(target->pid, counts_children(t), &ns))
 		return;
 	if (ns > target->cpu_start_ns && ns - target->cpu_start_ns > target->cpu_ns)
@@ -85,26 +85,28 @@ static void read_hits(struct heap_targets *t, struct heap_hits *ret)
 		ret->frees = frees.value[COUNTER_FIRED];
 }
 
-/* All of a few processes; of many as many as a second has time for, in turns. */
-static void read_processes(struct heap_targets *t)
+/* How large they are: all of a few processes; of many as many as there is time for, in turns. */
+static void read_sizes(struct heap_targets *t)
 {
-	struct heap_target *target = heap_targets__find(t, t->cpu_cursor);
+	struct heap_target *target = heap_targets__find(t, t->size_cursor);
 	size_t cnt = HASH_COUNT(t->processes), i;
 
-	for (i = 0; i < cnt && i < CPU_READS_MAX; i++) {
+	for (i = 0; i < cnt && i < RSS_READS_MAX; i++) {
 		target = target && target->hh.next ? target->hh.next : t->processes;
-		read_process(t, target);
-		t->cpu_cursor = target->pid;
+		note_rss(t, target);
+		t->size_cursor = target->pid;
 	}
 }
 
-static uint64_t cpu_of_all(const struct heap_targets *t)
+static uint64_t read_cpu_of_all(struct heap_targets *t)
 {
-	const struct heap_target *target;
 	uint64_t ns = t->cpu_gone_ns, command_ns;
+	struct heap_target *target;
 
-	for (target = t->processes; target; target = target->hh.next)
+	for (target = t->processes; target; target = target->hh.next) {
+		read_cpu(t, target);
 		ns += target->cpu_ns;
+	}
 	/* At its end the kernel has it to the nanosecond, with all who went before. */
 	command_ns = t->s->command ? command__cpu_ns(t->s->command) : 0;
 	return command_ns > ns ? command_ns : ns;
@@ -121,17 +123,32 @@ static void measure_hits(struct heap_targets *t)
 	t->hits = hits;
 }
 
-static void measure_time(struct heap_targets *t, uint64_t now_ns)
+/* What was used and what it cost, up to now; all of it belongs to the state since the last time. */
+static void measure(struct heap_targets *t)
 {
-	uint64_t cpu_ns;
+	uint64_t start_ns = clock__mono_ns(), now_ns, cpu_ns;
+	double cost_ns = t->totals.cost_ns, own_ns;
 
-	read_processes(t);
-	cpu_ns = cpu_of_all(t);
-	if (cpu_ns > t->totals.cpu_ns)
-		t->totals.cpu_ns = cpu_ns;
+	cpu_ns = read_cpu_of_all(t);
+	measure_hits(t);
+	now_ns = clock__mono_ns();
+	t->read_took_ns = now_ns - start_ns;
+	if (cpu_ns < t->totals.cpu_ns)
+		cpu_ns = t->totals.cpu_ns;
+	own_ns = heap_cost__own(cpu_ns - t->totals.cpu_ns, t->totals.cost_ns - cost_ns);
+	t->totals.cpu_ns = cpu_ns;
+	t->totals.own_ns += own_ns;
+	if (t->is_sliced) {
+		t->slice_own_ns += own_ns;
+		t->slice_cost_ns += t->totals.cost_ns - cost_ns;
+	}
+	if (t->is_sliced || !t->is_on) {
+		t->totals.sliced_own_ns += own_ns;
+		t->totals.sliced_cost_ns += t->totals.cost_ns - cost_ns;
+	}
 	if (t->is_on)
-		t->totals.on_ns += now_ns - t->on_since_ns;
-	t->on_since_ns = now_ns;
+		t->totals.on_ns += now_ns - t->read_ns;
+	t->read_ns = now_ns;
 	t->totals.total_ns = now_ns - t->start_ns;
 }
 
@@ -144,29 +161,66 @@ static void end_live(struct heap_targets *t, double percent)
 		 percent, t->s->opts->heap_budget_percent);
 }
 
-static void switch_probes(struct heap_targets *t, bool is_on, uint64_t now_ns)
+static void end_slice(struct heap_targets *t)
+{
+	double error = heap_cost__error(&t->costs, heap_probes__own_processes(t->links));
+
+	if (t->is_sliced)
+		heap_run__end_slice(t->run->heap, t->slice_own_ns, error * t->slice_cost_ns,
+				    t->slice_planned_ns);
+	t->slice_own_ns = t->slice_cost_ns = 0;
+	t->is_sliced = false;
+}
+
+/* Hits of probes that go are counted, but nothing is selected any more. */
+static void switch_off(struct heap_targets *t)
 {
 	int err;
 
-	if (is_on)
-		collector__heap_set_q(t->s->collector, heap_budget__q(&t->budget));
-	if (is_on == t->is_on)
-		return;
-	err = is_on ? heap_probes__resume(t->links) : heap_probes__pause(t->links);
+	end_slice(t);
+	collector__heap_set_q(t->s->collector, 0);
+	t->is_on = false;
+	err = heap_probes__pause(t->links);
 	if (err)
-		log_debug("heap: probes %s: %s", is_on ? "on" : "off", strerror(-err));
-	if (t->is_on)
-		t->totals.on_ns += now_ns - t->on_since_ns;
-	t->on_since_ns = now_ns;
-	t->is_on = is_on;
+		log_debug("heap: probes off: %s", strerror(-err));
 }
 
-static void keep_budget(struct heap_targets *t, uint64_t now_ns)
+static void begin_slice(struct heap_targets *t)
+{
+	uint32_t q = heap_budget__q(&t->budget);
+
+	end_slice(t);
+	t->is_sliced = q != UINT32_MAX;
+	if (t->is_sliced && heap_run__begin_slice(t->run->heap, clock__mono_ns(), q))
+		log_warn("heap: out of memory, ignoring: the intervals of error are wrong");
+	collector__heap_set_q(t->s->collector, q);
+	t->is_on = true;
+	t->slice_planned_ns = heap_budget__slot_ns(&t->budget);
+	heap_budget__began(&t->budget, &t->totals, t->read_ns);
+}
+
+static void switch_on(struct heap_targets *t)
+{
+	int err;
+
+	if (t->is_on) {
+		begin_slice(t);
+		return;
+	}
+	err = heap_probes__resume(t->links);
+	if (err)
+		log_debug("heap: probes on: %s", strerror(-err));
+	measure(t);
+	begin_slice(t);
+}
+
+static void keep_budget(struct heap_targets *t)
 {
 	bool had_slices = t->budget.has_slices;
 	double percent = 0;
 
-	if (heap_budget__measure(&t->budget, &t->totals, now_ns, &percent) == HEAP_BUDGET_END_LIVE)
+	if (heap_budget__measure(&t->budget, &t->totals, t->read_ns, &percent) ==
+	    HEAP_BUDGET_END_LIVE)
 		end_live(t, percent);
 	if (t->budget.has_slices && !had_slices)
 		log_warn("heap: probes took %.1f %% of the target's CPU time, over the budget of "
@@ -221,34 +275,56 @@ static void look(struct heap_targets *t, uint64_t now_ns)
 void heap_tick__start(struct heap_targets *t)
 {
 	collector__heap_costs(t->s->collector, &t->costs);
-	t->start_ns = t->on_since_ns = clock__mono_ns();
+	t->start_ns = t->read_ns = clock__mono_ns();
 	t->next_measure_ns = t->start_ns + MEASURE_NS;
 	t->next_look_ns = t->start_ns + LOOK_NS;
 	t->is_on = true;
 	plan_point(t);
 }
 
+static void take_turn(struct heap_targets *t)
+{
+	switch (heap_budget__turn(&t->budget, &t->totals, t->read_ns)) {
+	case HEAP_BUDGET_ON:
+		switch_on(t);
+		break;
+	case HEAP_BUDGET_OFF:
+		switch_off(t);
+		break;
+	case HEAP_BUDGET_END_LIVE:
+	case HEAP_BUDGET_NOTHING:
+		break;
+	}
+}
+
+static uint64_t turn_due_ns(const struct heap_targets *t)
+{
+	uint64_t due_ns = heap_budget__due_ns(&t->budget);
+	uint64_t earliest_ns = t->read_ns + READ_SHARE * t->read_took_ns;
+
+	return due_ns > earliest_ns ? due_ns : earliest_ns;
+}
+
 void heap_targets__tick(struct heap_targets *t, uint64_t now_ns)
 {
-	enum heap_budget_action action;
-
 	if (t->is_detached)
 		return;
 	if (now_ns >= t->next_measure_ns) {
 		t->next_measure_ns = now_ns + MEASURE_NS;
-		measure_hits(t);
-		measure_time(t, now_ns);
-		keep_budget(t, now_ns);
+		read_sizes(t);
+		measure(t);
+		keep_budget(t);
 	}
-	action = heap_budget__slice(&t->budget, now_ns);
-	if (action == HEAP_BUDGET_ON || action == HEAP_BUDGET_OFF)
-		switch_probes(t, action == HEAP_BUDGET_ON, now_ns);
+	if (now_ns >= turn_due_ns(t)) {
+		measure(t);
+		take_turn(t);
+	}
 	look(t, now_ns);
 }
 
 uint64_t heap_targets__due_ns(const struct heap_targets *t)
 {
-	uint64_t due_ns = heap_budget__due_ns(&t->budget);
+	uint64_t due_ns = turn_due_ns(t);
 
 	if (t->is_detached)
 		return UINT64_MAX;
@@ -259,7 +335,11 @@ uint64_t heap_targets__due_ns(const struct heap_targets *t)
 
 void heap_tick__finish(struct heap_targets *t)
 {
-	measure_time(t, clock__mono_ns());
+	measure(t);
+	if (t->is_sliced)
+		collector__heap_set_q(t->s->collector, 0);
+	end_slice(t);
+	t->is_on = false;
 	heap_probes__detach(t->links);
 	measure_hits(t);
 }

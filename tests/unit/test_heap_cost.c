@@ -26,13 +26,13 @@ static void test_plain_hits(void **state)
 	heap_cost__add(&t, &before, &now, &costs, &sites);
 	assert_int_equal(t.alloc_hits, 1000);
 	assert_int_equal(t.free_hits, 500);
-	/* 1,000 traps, 10 of which came back, and 500. */
-	assert_float_equal(t.cost_ns, 700000 + 7000 + 300000, 0.5);
-	assert_float_equal(heap_cost__percent(&t), 10.07, 0.001);
-	assert_float_equal(heap_cost__ns_per_hit(&t), 1007000 / 1500.0, 0.001);
+	/* 1,000 traps, 10 of which were selected, and 500, all dearer than in a loop of our own. */
+	assert_float_equal(t.cost_ns, 1.06 * (700000 + 300000) + 4 * 7000, 0.5);
+	assert_float_equal(heap_cost__percent(&t), 10.88, 0.001);
+	assert_float_equal(heap_cost__ns_per_hit(&t), 1088000 / 1500.0, 0.001);
 	heap_cost__add(&t, &now, &now, &costs, &sites);
 	assert_int_equal(t.alloc_hits, 1000);
-	assert_float_equal(t.cost_ns, 1007000, 0.5);
+	assert_float_equal(t.cost_ns, 1088000, 0.5);
 }
 
 static void test_stepped_sites(void **state)
@@ -45,7 +45,7 @@ static void test_stepped_sites(void **state)
 	struct heap_cost_totals t = { 0 };
 
 	heap_cost__add(&t, &before, &now, &costs, &sites);
-	assert_float_equal(t.cost_ns, 10 * (700 + 2000) + 10 * (600 + 8000), 0.5);
+	assert_float_equal(t.cost_ns, 10 * (1.06 * 700 + 2000) + 10 * (1.06 * 600 + 8000), 0.5);
 }
 
 static void test_nothing_known(void **state)
@@ -59,14 +59,13 @@ static void test_nothing_known(void **state)
 static void test_cpu_time(void **state)
 {
 	static const char line[] = "7 (a) 1 b) S 1 7 7 0 -1 4194304 5 6 7 8 100 23 4000 500 20 0\n";
-	uint64_t ns = 0;
+	uint64_t ns = 0, children_ns = 0;
 
-	assert_int_equal(heap_cost__parse_cpu(line, false, &ns), 0);
+	assert_int_equal(heap_cost__parse_cpu(line, &ns, &children_ns), 0);
 	assert_int_equal(ns, 1230000000);
-	assert_int_equal(heap_cost__parse_cpu(line, true, &ns), 0);
-	assert_int_equal(ns, 46230000000);
-	assert_int_equal(heap_cost__parse_cpu("7 (a) S 1 7", false, &ns), -EBADMSG);
-	assert_int_equal(heap_cost__parse_cpu("", false, &ns), -EBADMSG);
+	assert_int_equal(children_ns, 45000000000);
+	assert_int_equal(heap_cost__parse_cpu("7 (a) S 1 7", &ns, &children_ns), -EBADMSG);
+	assert_int_equal(heap_cost__parse_cpu("", &ns, &children_ns), -EBADMSG);
 }
 
 static pid_t dead_process(void)
@@ -79,19 +78,46 @@ static pid_t dead_process(void)
 	return pid;
 }
 
+static uint64_t work_a_little(void)
+{
+	uint64_t sum = 1;
+
+	for (int i = 0; i < 100000; i++)
+		__asm__ volatile("imul %0, %0" : "+r"(sum));
+	return sum;
+}
+
+/* Far less than a tick shows, of ourselves and of another process. */
 static void test_cpu_time_of_processes(void **state)
 {
-	volatile uint64_t sum = 0;
-	uint64_t ns = 0;
-	int i;
+	uint64_t before = 0, after = 0, with_children = 0;
+	pid_t pid;
 
-	for (i = 0; i < 100000000 && !ns; i++) {
-		sum += (uint64_t)i;
-		if (i % 1000000 == 0)
-			assert_int_equal(heap_cost__read_cpu(getpid(), false, &ns), 0);
-	}
-	assert_true(ns > 0);
-	assert_int_equal(heap_cost__read_cpu(dead_process(), false, &ns), -ESRCH);
+	assert_int_equal(heap_cost__read_cpu(getpid(), false, &before), 0);
+	assert_true(work_a_little());
+	assert_int_equal(heap_cost__read_cpu(getpid(), false, &after), 0);
+	assert_in_range(after - before, 10000, 9000000);
+	assert_int_equal(heap_cost__read_cpu(getpid(), true, &with_children), 0);
+	assert_true(with_children >= after);
+	pid = fork();
+	if (!pid)
+		for (;;)
+			pause();
+	assert_int_equal(heap_cost__read_cpu(pid, false, &after), 0);
+	assert_true(after < 1000000000);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	assert_int_equal(heap_cost__read_cpu(dead_process(), false, &after), -ESRCH);
+}
+
+static void test_own(void **state)
+{
+	const struct heap_costs sessions = { .has_session = true }, none = { .has_session = false };
+
+	assert_float_equal(heap_cost__own(1000, 300), 700, 1e-9);
+	assert_float_equal(heap_cost__own(1000, 2000), 20, 1e-9); /* never nothing */
+	assert_true(heap_cost__error(&sessions, 2) > heap_cost__error(&sessions, 1));
+	assert_true(heap_cost__error(&none, 2) == heap_cost__error(&none, 1));
 }
 
 static void test_status(void **state)
@@ -173,6 +199,7 @@ int main(void)
 		cmocka_unit_test(test_nothing_known),
 		cmocka_unit_test(test_cpu_time),
 		cmocka_unit_test(test_cpu_time_of_processes),
+		cmocka_unit_test(test_own),
 		cmocka_unit_test(test_status),
 		cmocka_unit_test(test_rss),
 		cmocka_unit_test(test_cgroups),

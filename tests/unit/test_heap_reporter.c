@@ -129,33 +129,36 @@ static void test_no_interval(void **state)
 	assert_int_equal(f->run.profile->heap->interval_bytes, 4096);
 }
 
-/* --heap-budget: the probes were off for a second of five, and it is not known what was then. */
+/* --heap-budget: what slices say is scaled to all the time of which they are a sample. */
 static void test_slices(void **state)
 {
 	struct fixture *f = *state;
 	struct sample_alloc a = alloc_of(100, false);
-	double spread;
 
 	allocate(f, "f", 900, false);
-	f->cost.total_ns = 5 * NSEC_PER_SEC;
-	f->cost.on_ns = 4 * NSEC_PER_SEC;
+	f->cost.own_ns = 5 * NSEC_PER_SEC;
+	f->cost.sliced_own_ns = NSEC_PER_SEC;
 	finish(f);
-	/* 1,000 / 140 slices of 900 / 4,000 × 140 bytes, of which one in 64 is on */
-	spread = sqrt(1000.0 / 140 * 63) * 900 / 4000 * 140;
-	assert_float_equal(site_of(f, "f")->alloc.error_bytes, 1.96 * spread, 1e-6);
-	assert_float_equal(f->run.profile->heap->alloc.error_bytes, 1.96 * spread, 1e-6);
-	/* A slice that was on says more. */
+	/* Not one was on: 900 bytes in four seconds, and nothing is known of the fifth. */
+	assert_float_equal(site_of(f, "f")->alloc.error_bytes, 1.96 * 225, 1e-6);
+	assert_float_equal(f->run.profile->heap->alloc.error_bytes, 1.96 * 225, 1e-6);
 	restart(f, 1, true);
 	f->run.account.aggregated = 0;
 	allocate(f, "f", 900, false);
-	a.q = 1U << 31;
-	take_stack(f, PID, 77, "f");
-	deliver(f, PID, a, 77);
+	a.q = 1U << 30;
+	for (uint64_t i = 0; i < 3; i++) {
+		assert_int_equal(heap_run__begin_slice(f->run.heap, 0, a.q), 0);
+		take_stack(f, PID, 77 + i, "f");
+		deliver(f, PID, a, 77 + i);
+		heap_run__end_slice(f->run.heap, 50e6, 5e6, 50e6);
+	}
 	finish(f);
-	assert_int_equal(value_of(f, "f", ALLOC_SPACE), 1100);
-	spread = sqrt(1000.0 / 140) * 1000 / 4000 * 140;
-	assert_float_equal(site_of(f, "f")->alloc.error_bytes,
-			   1.96 * sqrt(spread * spread + 200 * 200 * 0.5), 1e-6);
+	/* 300 bytes in 150 ms of a second; each slice the same, of which the length errs by 10 %.
+	 */
+	assert_int_equal(value_of(f, "f", ALLOC_SPACE), 2900);
+	assert_float_equal(site_of(f, "f")->alloc.error_bytes, 1.96 * 200, 1e-3);
+	assert_float_equal(f->run.profile->heap->alloc.error_bytes, 1.96 * 200, 1e-3);
+	assert_float_equal(f->run.profile->heap->processes[0].alloc.bytes, 2900, 1e-3);
 }
 
 static void allocate_in(struct fixture *f, const char *innermost, const char *function)

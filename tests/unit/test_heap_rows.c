@@ -180,6 +180,7 @@ static void simulate_slices(uint64_t *random, struct heap_amount *ret_row,
 	for (i = 0; i < SLICES; i++) {
 		if (random_unit(random) > 0.25)
 			continue;
+		assert_int_equal(heap_rows__begin_slice(rows, i * SLICE_NS, 1U << 30), 0);
 		for (n = 0;; n++) {
 			struct heap_alloc a = alloc_of(0, 1000);
 
@@ -191,8 +192,9 @@ static void simulate_slices(uint64_t *random, struct heap_amount *ret_row,
 			a.q = 1U << 30;
 			assert_int_equal(heap_rows__add(rows, 3 + n % 2, &a, false), 0);
 		}
+		heap_rows__end_slice(rows, 1e6, 0, 1e6);
 	}
-	skip = heap_rows__end_slices(rows);
+	skip = heap_rows__end_slices(rows, SLICES * 1e6);
 	row = row_of(rows, 3);
 	*ret_row = heap_sums__amount(&row.alloc);
 	heap_sums__add(&total, &row.alloc);
@@ -303,6 +305,7 @@ static void test_rounded_once(void **state)
 	a.q = 4294926337; /* 1 / 1.00000953661 */
 	for (i = 0; i < 1000000; i++)
 		assert_int_equal(heap_rows__add(rows, 5, &a, false), 0);
+	heap_rows__end_slices(rows, 0);
 	row = row_of(rows, 5);
 	assert_int_equal(heap_sums__round(row.alloc.objects), 1000010);
 	assert_int_equal(heap_sums__round(row.alloc.bytes), 100000954);

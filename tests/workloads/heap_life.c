@@ -14,6 +14,7 @@
  * heap_life fill N [PER_MS]    keeps N blocks; PER_MS 0: as fast as it goes
  * heap_life grow           allocates and keeps more and more, until it is killed; no truth
  * heap_life paced PER_MS SECONDS    so many allocations a millisecond; says "bytes N" at the end
+ * heap_life busy N SECONDS    N allocations, 0.1 ms of work, again and again; says "bytes N"
  * heap_life sleep          does nothing
  */
 #include <pthread.h>
@@ -280,6 +281,19 @@ static void run_grow(void)
 	}
 }
 
+static unsigned long long allocate_sizes(int cnt)
+{
+	unsigned long long bytes = 0;
+
+	for (int i = 0; i < cnt; i++) {
+		size_t size = 64 + (size_t)i % 16 * 256;
+
+		free(alloc_paced(size));
+		bytes += size;
+	}
+	return bytes;
+}
+
 /* As many whether it is probed or not: who is slower sleeps less. */
 static int run_paced(int argc, char **argv)
 {
@@ -292,16 +306,31 @@ static int run_paced(int argc, char **argv)
 	due_s = now_s();
 	end_s = due_s + (argc > 3 ? atof(argv[3]) : 1);
 	while (due_s < end_s) {
-		for (int i = 0; i < per_ms; i++) {
-			size_t size = 64 + (size_t)i % 16 * 256;
-
-			free(alloc_paced(size));
-			bytes += size;
-		}
+		bytes += allocate_sizes(per_ms);
 		x = chew(x, 3);
 		due_s += 0.001;
 		while (now_s() < due_s)
 			usleep(100);
+	}
+	__asm__ volatile("" : : "r"(x));
+	printf("bytes %llu\n", bytes);
+	truth_done();
+	return 0;
+}
+
+/* Who is slower allocates less. */
+static int run_busy(int argc, char **argv)
+{
+	int cnt = argc > 2 ? atoi(argv[2]) : 100;
+	unsigned long long bytes = 0;
+	uint64_t x = 1;
+	double end_s;
+
+	truth_await_go();
+	end_s = now_s() + (argc > 3 ? atof(argv[3]) : 1);
+	while (now_s() < end_s) {
+		bytes += allocate_sizes(cnt);
+		x = chew(x, 1);
 	}
 	__asm__ volatile("" : : "r"(x));
 	printf("bytes %llu\n", bytes);
@@ -334,6 +363,8 @@ int main(int argc, char **argv)
 		run_grow();
 	if (!strcmp(mode, "paced"))
 		return run_paced(argc, argv);
+	if (!strcmp(mode, "busy"))
+		return run_busy(argc, argv);
 	if (!strcmp(mode, "sleep")) {
 		truth_await_go();
 		truth_done();

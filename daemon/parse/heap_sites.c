@@ -21,6 +21,8 @@
 #include "parse/heap_site_rule.h"
 #include "parse/usdt_notes.h"
 
+#define ASAN_LIBRARY "libasan.so"
+
 /* --- the file ----------------------------------------------------------------------------------
  */
 static bool names_a_library(const struct elf_image *image, const GElf_Phdr *dynamic)
@@ -57,6 +59,41 @@ static bool is_static(const struct elf_image *image)
 			return false;
 	}
 	return true;
+}
+
+static bool names_asan(const struct elf_image *image, const GElf_Shdr *dynamic)
+{
+	Elf_Data *data = NULL;
+	GElf_Dyn dyn;
+
+	if (dynamic->sh_offset <= image->size && dynamic->sh_size <= PARSE_NOTE_BYTES &&
+	    dynamic->sh_size <= image->size - dynamic->sh_offset)
+		data = elf_getdata_rawchunk(image->elf, (int64_t)dynamic->sh_offset,
+					    dynamic->sh_size, ELF_T_DYN);
+	for (int i = 0; data && gelf_getdyn(data, i, &dyn) && dyn.d_tag != DT_NULL; i++) {
+		const char *name = dyn.d_tag == DT_NEEDED ? elf_strptr(image->elf, dynamic->sh_link,
+								       dyn.d_un.d_val)
+							  : NULL;
+
+		if (name && !strncmp(name, ASAN_LIBRARY, strlen(ASAN_LIBRARY)))
+			return true;
+	}
+	return false;
+}
+
+static bool needs_asan(const struct elf_image *image)
+{
+	Elf_Scn *scn = NULL;
+
+	while ((scn = elf_nextscn(image->elf, scn))) {
+		GElf_Shdr shdr;
+
+		if (!gelf_getshdr(scn, &shdr))
+			return false;
+		if (shdr.sh_type == SHT_DYNAMIC)
+			return names_asan(image, &shdr);
+	}
+	return false;
 }
 
 /* What has an interpreter, or needs nobody. */
@@ -334,7 +371,9 @@ static enum parse_status probe_functions(const struct elf_image *image,
 
 enum parse_status heap_sites__find(const struct elf_image *image, struct heap_sites *ret)
 {
-	struct heap_sites r = { .is_static = is_static(image), .is_go = is_go(image) };
+	struct heap_sites r = { .is_static = is_static(image),
+				.is_go = is_go(image),
+				.needs_asan = needs_asan(image) };
 	bool families[HEAP_FAMILIES] = { false };
 	struct elf_functions found;
 	enum parse_status status;

@@ -19,6 +19,7 @@ struct heap_sites {
 	bool is_static;   /* no interpreter and no needed library */
 	bool is_stripped; /* no function has a name */
 	bool is_go;
+	bool needs_asan; /* a library of AddressSanitizer */
 };
 
 /*

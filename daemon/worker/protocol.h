@@ -69,7 +69,8 @@ enum wire_file_flag {
 	WIRE_FILE_STATIC = 1 << 0,
 	WIRE_FILE_STRIPPED = 1 << 1,
 	WIRE_FILE_GO = 1 << 2,
-	WIRE_FILE_FLAGS = 7,
+	WIRE_FILE_ASAN = 1 << 3,
+	WIRE_FILE_FLAGS = 15,
 };
 
 struct wire_reply {

@@ -122,6 +122,7 @@ struct worker_sites {
 	bool is_static;   /* no PT_INTERP and no needed library: what it has not, nobody has */
 	bool is_stripped; /* no symbol table of functions of its own */
 	bool is_go;
+	bool needs_asan; /* AddressSanitizer's library, which must come before all others */
 };
 
 /* As worker__resolve_elf(). */

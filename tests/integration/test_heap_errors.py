@@ -133,6 +133,18 @@ def test_preload_that_cannot_be(tmp_path):
     check_exact(result.profile, result.truth)
 
 
+def test_preload_before_asan(tmp_path):
+    """Its library ends the program where another comes first."""
+    source = tmp_path / "asan.c"
+    source.write_text("int main(void) { return 7; }\n")
+    program = tmp_path / "asan"
+    if run(which("gcc"), "-fsanitize=address", "-o", program, source).status:
+        pytest.skip("gcc has no AddressSanitizer")
+    result = cprofd("--heap", "0", "-o", tmp_path / "x.pb.gz", "--", program)
+    assert result.status == 7, result.err
+    assert re.search("AddressSanitizer", result.err) and "uprobe" in result.err
+
+
 def test_preload_is_not_in_the_process(tmp_path):
     with HeapLoad("heap_life", "sleep") as load:
         result = cprofd("--pid", load.pid, "--heap", "300ms", "--heap-source", "preload", "-q",

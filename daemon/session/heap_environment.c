@@ -161,7 +161,7 @@ static const char *why_not_program(int fd, const struct worker_sites *sites)
 	if (sites->is_go)
 		return "it is a Go program";
 	if (sites->needs_asan)
-		return "it has AddressSanitizer, whose library must come first";
+		return "it needs libasan, which must come first";
 	if (sites->status == PARSE_OK && sites->is_static)
 		return "it is statically linked";
 	return NULL;

@@ -142,7 +142,7 @@ def test_preload_before_asan(tmp_path):
         pytest.skip("gcc has no AddressSanitizer")
     result = cprofd("--heap", "0", "-o", tmp_path / "x.pb.gz", "--", program)
     assert result.status == 7, result.err
-    assert re.search("AddressSanitizer", result.err) and "uprobe" in result.err
+    assert re.search("libasan", result.err) and "uprobe" in result.err
 
 
 def test_preload_is_not_in_the_process(tmp_path):

@@ -96,26 +96,27 @@ static int add_link(struct heap_targets *t, struct heap_target *target,
 /*
  * A session whose program does not run in a process, since the link is another's, does not cancel
  * the return: with two processes probed, or a child of one, an operator new would be probed for it
- * that was not to be, and its exception end the process. So all who map such a file get one link.
+ * that was not to be, and its exception end the process. So those have one link for all.
  */
-static bool is_for_all(const struct heap_targets *t, const struct heap_probed_file *file)
+static int add_links(struct heap_targets *t, struct heap_target *target,
+		     const struct heap_probed_file *file)
 {
 	struct heap_costs costs;
-	size_t i;
+	int err = add_link(t, target, file, target->pid, HEAP_SOURCE_UPROBE);
+	bool is_for_all;
 
+	if (err || !file->throwing)
+		return err;
 	collector__heap_costs(t->s->collector, &costs);
-	for (i = 0; costs.has_session && t->returns_are_safe && i < file->file.sites_cnt; i++)
-		if (file->file.sites[i].flags & HEAP_SITE_THROWS)
-			return true;
-	return false;
+	is_for_all = costs.has_session && t->returns_are_safe;
+	return add_link(t, target, file->throwing, is_for_all ? 0 : target->pid,
+			HEAP_SOURCE_UPROBE);
 }
 
 /* 'm' is NULL where the file is not mapped yet. */
 static int probe_file(struct heap_targets *t, struct heap_target *target, const struct mapping *m,
 		      const struct heap_probed_file *file)
 {
-	pid_t pid;
-
 	if (!file)
 		return 0;
 	if (file->refusal == HEAP_REFUSAL_32BIT)
@@ -131,12 +132,13 @@ static int probe_file(struct heap_targets *t, struct heap_target *target, const 
 	if (file->is_usdt || target->has_usdt || t->s->opts->heap_source == HEAP_CHOICE_PRELOAD)
 		return 0;
 	check(t, target);
-	pid = heap_probes__is_shared(t->links) || is_for_all(t, file) ? 0 : target->pid;
 	if (m && target->tracer && !heap_probes__has(t->links, file, target->pid) &&
-	    has_breakpoint(target, m, file))
+	    (has_breakpoint(target, m, file) ||
+	     (file->throwing && has_breakpoint(target, m, file->throwing))))
 		target->refusal = "whoever debugs it has a breakpoint where it would be probed";
 	/* A link is for the memory of the leader: of one that has ended there is none. */
-	if (target->has_lost_leader && pid && !heap_probes__has(t->links, file, pid))
+	if (target->has_lost_leader && !heap_probes__is_shared(t->links) &&
+	    !heap_probes__has(t->links, file, target->pid))
 		target->refusal = "its first thread has ended, by which the kernel knows whose "
 				  "memory to probe";
 	if (target->refusal)
@@ -145,7 +147,7 @@ static int probe_file(struct heap_targets *t, struct heap_target *target, const 
 		log_info("heap: pid %d is traced by pid %d, who must not set a breakpoint on an "
 			 "instruction that is probed",
 			 target->pid, target->tracer);
-	return add_link(t, target, file, pid, HEAP_SOURCE_UPROBE);
+	return add_links(t, target, file);
 }
 
 static int file_of(struct heap_targets *t, struct process *p, const struct mapping *m,

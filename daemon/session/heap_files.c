@@ -48,6 +48,7 @@ static void free_file(struct heap_probed_file *file)
 	free((void *)file->file.sites);
 	free((void *)file->file.ranges);
 	free(file->name);
+	free_file(file->throwing);
 	free(file);
 }
 DEFINE_CLEANUP(struct heap_probed_file *, free_file);
@@ -106,6 +107,43 @@ static int take_sites(struct heap_probed_file *file, int fd, const struct worker
 	return 0;
 }
 
+/* Sites of functions that throw become a file of their own: see heap_choice.c. */
+static int split_throwing(struct heap_probed_file *file)
+{
+	_cleanup_(free_filep) struct heap_probed_file *throwing = NULL;
+	struct heap_site *sites = (struct heap_site *)file->file.sites, *thrown;
+	size_t i, kept = 0, cnt = 0;
+
+	for (i = 0; i < file->file.sites_cnt; i++)
+		cnt += (sites[i].flags & HEAP_SITE_THROWS) != 0;
+	if (!cnt)
+		return 0;
+	throwing = calloc(1, sizeof(*throwing));
+	if (!throwing)
+		return -ENOMEM;
+	throwing->file.fd = -1;
+	thrown = calloc(cnt, sizeof(*thrown));
+	throwing->file.sites = thrown;
+	throwing->file.ranges =
+		copy_of(file->file.ranges, file->file.ranges_cnt * sizeof(*file->file.ranges));
+	throwing->name = strdup(file->name);
+	if (!thrown || !throwing->file.ranges || !throwing->name)
+		return -ENOMEM;
+	throwing->file.fd = fcntl(file->file.fd, F_DUPFD_CLOEXEC, 3);
+	if (throwing->file.fd < 0)
+		return -errno;
+	throwing->file.ranges_cnt = file->file.ranges_cnt;
+	for (i = 0; i < file->file.sites_cnt; i++) {
+		if (sites[i].flags & HEAP_SITE_THROWS)
+			thrown[throwing->file.sites_cnt++] = sites[i];
+		else
+			sites[kept++] = sites[i];
+	}
+	file->file.sites_cnt = kept;
+	file->throwing = take_ptr(throwing);
+	return 0;
+}
+
 static int add_file(struct heap_files *f, int fd, const char *path, const struct heap_file_key *key,
 		    struct heap_probed_file **ret)
 {
@@ -136,6 +174,9 @@ static int add_file(struct heap_files *f, int fd, const char *path, const struct
 		return err;
 	if (file->file.sites_cnt)
 		log_debug("heap: %zu places to probe in '%s'", file->file.sites_cnt, path);
+	err = split_throwing(file);
+	if (err)
+		return err;
 	HASH_ADD(hh, f->by_key, key, sizeof(file->key), file);
 	if (hash__add_failed(file))
 		return -ENOMEM;

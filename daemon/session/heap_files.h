@@ -26,6 +26,9 @@ struct heap_probed_file {
 	struct heap_file_key key;
 	char *name;            /* basename; somebody else's bytes */
 	struct heap_file file; /* fd -1, nothing in it: nothing is to be probed */
+	/* Sites of it that are not in file, of functions that throw; owned, NULL: none. It has a
+	 * name and a file only. */
+	struct heap_probed_file *throwing;
 	enum parse_status status;
 	uint8_t build_id[WORKER_BUILD_ID_MAX];
 	uint32_t build_id_len;

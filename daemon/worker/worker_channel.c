@@ -172,8 +172,8 @@ static bool name_is_valid(const struct worker_answer *a, uint32_t offset)
 	return memchr(a->strings + offset, '\0', room < WIRE_NAME_BYTES ? room : WIRE_NAME_BYTES);
 }
 
-/* Offsets are of code only by what the worker said of segments; that is checked against what is
- * mapped by whoever knows it. */
+/* Offsets are of code only by what the worker said of segments: the kernel probes nothing but
+ * executable mappings, whatever they are. That one begins an instruction nobody checks. */
 static bool is_in_code(const struct worker_answer *a, uint64_t start, uint64_t end)
 {
 	for (uint32_t i = 0; i < a->header.segments_cnt; i++) {

@@ -28,6 +28,9 @@ struct heap_costs {
 	double stepped_ns;           /* what a hit costs more where the instruction is stepped */
 };
 void collector__heap_costs(const struct collector *c, struct heap_costs *ret);
+/* Measures once more, for a tenth of a millisecond: all of the first time may have been in a bad
+ * moment. Only while q is not 0. */
+void collector__heap_refine_costs(struct collector *c);
 
 /* A file to probe; fd is borrowed and may be closed after the call. */
 struct heap_file {

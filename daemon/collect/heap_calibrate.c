@@ -4,6 +4,7 @@
  * keeps them from selecting anything.
  */
 #include <errno.h>
+#include <math.h>
 #include <unistd.h>
 #include <bpf/libbpf.h>
 #include "base/array.h"
@@ -12,8 +13,10 @@
 #include "collect/heap_state.h"
 #include "collect/probe_ops.h"
 
-#define BATCHES     5
-#define BATCH_CALLS 30
+#define BATCHES         60 /* less than 2 ms; fewer may all lie in a bad moment */
+#define BATCHES_MORE    3
+#define BATCHES_STEPPED 5
+#define BATCH_CALLS     30
 
 #define REG_RDI 5 /* DWARF */
 
@@ -74,12 +77,12 @@ static int attach_all(struct heap_state *s, int file_fd)
 }
 
 /* The best of several batches: whatever disturbs only adds. */
-static double measure(void (*call)(const void *))
+static double measure(void (*call)(const void *), int batches)
 {
 	uint64_t best_ns = UINT64_MAX, start_ns, spent_ns;
 	static const char nothing[1];
 
-	for (int i = 0; i < BATCHES; i++) {
+	for (int i = 0; i < batches; i++) {
 		start_ns = clock__mono_ns();
 		for (int k = 0; k < BATCH_CALLS; k++)
 			call(nothing);
@@ -95,6 +98,12 @@ static void call_alloc(const void *unused)
 	heap_own_alloc(64);
 }
 
+void heap_state__refine_costs(struct heap_state *s)
+{
+	s->costs.alloc_ns = fmin(s->costs.alloc_ns, measure(call_alloc, BATCHES_MORE));
+	s->costs.free_ns = fmin(s->costs.free_ns, measure(heap_own_free, BATCHES_MORE));
+}
+
 int heap_state__calibrate(struct heap_state *s)
 {
 	_cleanup_close_ int file_fd = heap_own__open();
@@ -106,9 +115,9 @@ int heap_state__calibrate(struct heap_state *s)
 	err = attach_all(s, file_fd);
 	if (err)
 		return err;
-	s->costs.alloc_ns = measure(call_alloc);
-	s->costs.free_ns = measure(heap_own_free);
-	s->costs.stepped_ns = measure(heap_own_stepped) - s->costs.free_ns;
+	s->costs.alloc_ns = measure(call_alloc, BATCHES);
+	s->costs.free_ns = measure(heap_own_free, BATCHES);
+	s->costs.stepped_ns = measure(heap_own_stepped, BATCHES_STEPPED) - s->costs.free_ns;
 	if (s->costs.stepped_ns < 0)
 		s->costs.stepped_ns = 0;
 	err = event_counters__sum(s->skel, EVENT_HEAP_CALIBRATION, &hits);

@@ -33,6 +33,7 @@ struct heap_state {
 
 /* Measures what a hit costs, on functions of our own. 0 or -errno. */
 int heap_state__calibrate(struct heap_state *s);
+void heap_state__refine_costs(struct heap_state *s);
 
 /* Gives up calls whose return was awaited, in one process or (pid 0) in all. */
 void heap_state__forget_pending(struct heap_state *s, pid_t pid);

@@ -279,6 +279,14 @@ void collector__heap_costs(const struct collector *c, struct heap_costs *ret)
 	*ret = s ? s->costs : (struct heap_costs){ 0 };
 }
 
+void collector__heap_refine_costs(struct collector *c)
+{
+	struct heap_state *s = collector__probe_state(c, &probe_heap);
+
+	if (s && s->is_open)
+		heap_state__refine_costs(s);
+}
+
 void collector__heap_set_q(struct collector *c, uint32_t q)
 {
 	struct heap_state *s = collector__probe_state(c, &probe_heap);

@@ -282,6 +282,15 @@ void heap_tick__start(struct heap_targets *t)
 	plan_point(t);
 }
 
+/* What a hit costs decides how long a slice was. */
+static void refine_costs(struct heap_targets *t)
+{
+	if (t->s->opts->heap_budget_percent < 0 || !t->is_on)
+		return;
+	collector__heap_refine_costs(t->s->collector);
+	collector__heap_costs(t->s->collector, &t->costs);
+}
+
 static void take_turn(struct heap_targets *t)
 {
 	switch (heap_budget__turn(&t->budget, &t->totals, t->read_ns)) {
@@ -312,6 +321,7 @@ void heap_targets__tick(struct heap_targets *t, uint64_t now_ns)
 	if (now_ns >= t->next_measure_ns) {
 		t->next_measure_ns = now_ns + MEASURE_NS;
 		read_sizes(t);
+		refine_costs(t);
 		measure(t);
 		keep_budget(t);
 	}

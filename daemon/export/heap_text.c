@@ -164,7 +164,7 @@ static void put_totals(struct screen *s)
 
 	buf__putc(s->out, '\n');
 	if (r->is_live) {
-		put_total(s, "live", &r->inuse);
+		put_total(s, r->is_partial ? "live, part" : "live", &r->inuse);
 		buf__putc(s->out, '\n');
 	}
 	put_total(s, "allocated", &r->alloc);
@@ -491,7 +491,10 @@ static void put_cost(struct screen *s)
 	columns__count(s->out, c->alloc_hits);
 	buf__puts(s->out, " hits of allocation functions, ");
 	columns__count(s->out, c->free_hits);
-	buf__puts(s->out, " of free functions\n      ");
+	buf__puts(s->out, " of free functions\n");
+	if (!c->alloc_hits && !c->free_hits)
+		return;
+	buf__puts(s->out, "      ");
 	columns__duration(s->out, whole(c->ns_per_hit));
 	buf__puts(s->out, " a hit, ");
 	if (c->cpu_percent >= 0)

@@ -103,14 +103,18 @@ static int add_links(struct heap_targets *t, struct heap_target *target,
 {
 	struct heap_costs costs;
 	int err = add_link(t, target, file, target->pid, HEAP_SOURCE_UPROBE);
-	bool is_for_all;
 
 	if (err || !file->throwing)
 		return err;
 	collector__heap_costs(t->s->collector, &costs);
-	is_for_all = costs.has_session && t->returns_are_safe;
-	return add_link(t, target, file->throwing, is_for_all ? 0 : target->pid,
-			HEAP_SOURCE_UPROBE);
+	if (!costs.has_session) /* no return of theirs is probed at all */
+		return add_link(t, target, file->throwing, target->pid, HEAP_SOURCE_UPROBE);
+	if (t->returns_are_safe)
+		return add_link(t, target, file->throwing, 0, HEAP_SOURCE_UPROBE);
+	log_info("heap: operator new of '%s' is not probed: this kernel ends processes under "
+		 "seccomp that return through a probe; Linux 6.14 does not",
+		 file->name);
+	return 0;
 }
 
 /* 'm' is NULL where the file is not mapped yet. */

@@ -79,7 +79,7 @@ static void test_without_samples(void **state)
 	p->heap->inuse = amount(0, 0, 0, 0);
 	p->heap->sites[0].inuse.samples = 0;
 	out = view(p, 80, false);
-	assert_non_null(strstr(out.data, "live               0 ±       -             0 objects\n"));
+	assert_non_null(strstr(out.data, "live, part         0 ±       -             0 objects\n"));
 	assert_non_null(strstr(out.data, "94.5MB  <0.1%       -    118,000        0  build_index"));
 	assert_non_null(strstr(out.data, "13.6MB    120,000 9.60MB/s  build_index"));
 }

@@ -295,6 +295,16 @@ static uint64_t total_ns(const struct options *opts)
 	return longest;
 }
 
+static double cost_percent(const struct session *s)
+{
+	struct heap_cost_totals cost;
+
+	if (!s->heap_targets)
+		return -1;
+	heap_targets__costs(s->heap_targets, &cost);
+	return heap_cost__percent(&cost);
+}
+
 static void show_progress(struct loop *l)
 {
 	struct session *s = l->s;
@@ -315,7 +325,7 @@ static void show_progress(struct loop *l)
 			counters.stacks.value[COUNTER_DROPPED_SCRATCH_BUSY];
 	}
 	progress__draw(&s->progress, clock__mono_ns() - s->window_start_ns, total_ns(s->opts),
-		       samples, lost);
+		       samples, lost, cost_percent(s));
 }
 
 /* What is left of 'left_ns' when something is due at 'due_ns'. */

@@ -43,7 +43,7 @@ static void draw_bar(struct buf *line, uint64_t elapsed_ns, uint64_t total_ns)
 }
 
 void progress__draw(struct progress *pg, uint64_t elapsed_ns, uint64_t total_ns, uint64_t samples,
-		    uint64_t lost)
+		    uint64_t lost, double cost_percent)
 {
 	_cleanup_buf_ struct buf line = BUF_INIT;
 
@@ -57,6 +57,8 @@ void progress__draw(struct progress *pg, uint64_t elapsed_ns, uint64_t total_ns,
 		buf__printf(&line, "%.1f s (^C ends)", SECONDS(elapsed_ns));
 	}
 	buf__printf(&line, "  %" PRIu64 " samples  %" PRIu64 " lost", samples, lost);
+	if (cost_percent >= 0)
+		buf__printf(&line, "  probes take %.3g %% of its CPU", cost_percent);
 	if (!buf__error(&line))
 		file__write_all(STDERR_FILENO, line.data, line.len);
 	pg->is_drawn = true;

@@ -16,9 +16,10 @@ struct progress {
 };
 
 void progress__init(struct progress *pg, const struct options *opts);
-/* total_ns 0: no end is set. */
+/* total_ns 0: no end is set. cost_percent: what probes take of the target's CPU time; negative: not
+ * known, or not of a kind that costs the target anything. */
 void progress__draw(struct progress *pg, uint64_t elapsed_ns, uint64_t total_ns, uint64_t samples,
-		    uint64_t lost);
+		    uint64_t lost, double cost_percent);
 void progress__clear(struct progress *pg);
 
 /* Costs of a run, shown with -v. */

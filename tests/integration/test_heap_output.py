@@ -19,6 +19,7 @@ from heap_harness import (
     measure_pid,
     outputs,
 )
+from test_output import in_pty
 
 
 @pytest.fixture(name="run", scope="module")
@@ -112,6 +113,13 @@ def test_cprof_reads_it(run):
             shown = cprof("top", path)
         assert shown.status == 0, shown.err
         assert "alloc_" in shown.text or "malloc" in shown.text
+
+
+def test_progress_tells_the_cost(tmp_path):
+    with HeapLoad("heap_life", "paced", "100", "20") as load:
+        load.go()
+        shown = in_pty("--pid", load.pid, "--heap", "3s", "-o", tmp_path / "x.pb.gz")[1]
+    assert re.search(rb"lost  probes take [\d.e+]+ % of its CPU", shown), shown
 
 
 def test_an_empty_window(tmp_path):

@@ -572,14 +572,6 @@ size_t top_leaves__frames(struct top_leaves *l, const uint32_t *locations, uint3
 	return in.cnt;
 }
 
-size_t top_leaves__find(struct top_leaves *l, const uint32_t *locations, uint32_t locations_cnt)
-{
-	size_t leaf = TOP_NO_LEAF;
-
-	top_leaves__frames(l, locations, locations_cnt, &leaf, 1);
-	return leaf;
-}
-
 size_t top_leaves__cnt(const struct top_leaves *l)
 {
 	return l->graph.nodes_cnt;

@@ -69,12 +69,11 @@ int top_leaves__new(const struct profile *p, struct top_leaves **ret); /* 0 or -
 void top_leaves__free(struct top_leaves *l);
 DEFINE_CLEANUP(struct top_leaves *, top_leaves__free);
 
-#define TOP_NO_LEAF SIZE_MAX /* of a stack without frames */
-
-/* An index below top_leaves__cnt(); stacks with equal ones have the same entry in a top table. */
-size_t top_leaves__find(struct top_leaves *l, const uint32_t *locations, uint32_t locations_cnt);
-/* The same of its up to 'frames_max' (> 0) innermost frames, the leaf first, then its callers,
- * inlined calls included. Returns how many there are. */
+/*
+ * The up to 'frames_max' (> 0) innermost frames of a stack, the leaf first, then its callers,
+ * inlined calls included: indices below top_leaves__cnt(). Stacks whose first are equal have the
+ * same entry in a top table. Returns how many there are.
+ */
 size_t top_leaves__frames(struct top_leaves *l, const uint32_t *locations, uint32_t locations_cnt,
 			  size_t *frames, size_t frames_max);
 size_t top_leaves__cnt(const struct top_leaves *l);

@@ -202,12 +202,7 @@ static int fork_child(struct command *c, struct child_setup *s)
 	return c->pidfd < 0 ? -errno : 0;
 }
 
-int command__fork(struct command **ret, char *const *argv, const char *user)
-{
-	return command__fork_env(ret, argv, user, NULL);
-}
-
-int command__fork_env(struct command **ret, char *const *argv, const char *user, char *const *env)
+int command__fork(struct command **ret, char *const *argv, const char *user, char *const *env)
 {
 	_cleanup_(identity__done) struct identity id = { 0 };
 	struct child_setup s = {

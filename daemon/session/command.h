@@ -17,13 +17,10 @@ struct command;
  * Forks the child, which waits. 'user' (or NULL) is who it becomes: uid, gid and supplementary
  * groups of the passwd entry. Signal mask, ignored signals and resource limits of COMMAND are those
  * of the moment of this call: make it before cprofd changes its own. (SIGCHLD is no longer ignored
- * by us afterwards.) Returns 0 or -errno; an unknown user is -ENOENT (not logged).
+ * by us afterwards.) 'env' ("NAME=value", NULL-terminated; or NULL) is put into its environment.
+ * Returns 0 or -errno; an unknown user is -ENOENT (not logged).
  */
-int command__fork(struct command **ret, char *const *argv, const char *user);
-
-/* The same with 'env' ("NAME=value", NULL-terminated; may be NULL) put into COMMAND's environment.
- */
-int command__fork_env(struct command **ret, char *const *argv, const char *user, char *const *env);
+int command__fork(struct command **ret, char *const *argv, const char *user, char *const *env);
 
 pid_t command__pid(const struct command *c);
 int command__pidfd(const struct command *c); /* readable when the child has exited */

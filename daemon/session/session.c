@@ -101,7 +101,7 @@ static int fork_command(struct session *s)
 	if (status)
 		return status;
 	signals__release(&s->signals);
-	err = command__fork_env(&s->command, opts->command, opts->user, env);
+	err = command__fork(&s->command, opts->command, opts->user, env);
 	signals__hold(&s->signals);
 	if (err == -ENOENT) {
 		log_err("no user named '%s'", opts->user);

@@ -22,7 +22,7 @@ static int run(char *const *argv, const char *user, char **ret_out)
 {
 	struct capture capture = capture__start(STDOUT_FILENO);
 	struct command *c = NULL;
-	int fork_err = command__fork(&c, argv, user);
+	int fork_err = command__fork(&c, argv, user, NULL);
 	int exec_err = fork_err ? 0 : command__exec(c);
 	int status = -1;
 	char *out;
@@ -54,7 +54,7 @@ static int exec_error(const char *path)
 	struct command *c;
 	int err, status;
 
-	assert_int_equal(command__fork(&c, argv, NULL), 0);
+	assert_int_equal(command__fork(&c, argv, NULL, NULL), 0);
 	err = command__exec(c);
 	assert_true(command__has_exited(c, &status));
 	command__free(c);
@@ -95,7 +95,7 @@ static void test_held_until_exec(void **state)
 
 	close(mkstemp(path));
 	unlink(path);
-	assert_int_equal(command__fork(&c, argv, NULL), 0);
+	assert_int_equal(command__fork(&c, argv, NULL, NULL), 0);
 	assert_int_equal(kill(command__pid(c), 0), 0);
 	usleep(50 * 1000);
 	assert_int_equal(access(path, F_OK), -1);
@@ -115,13 +115,13 @@ static void test_free_kills_only_while_held(void **state)
 	pid_t pid;
 	int status;
 
-	assert_int_equal(command__fork(&c, argv, NULL), 0);
+	assert_int_equal(command__fork(&c, argv, NULL, NULL), 0);
 	pid = command__pid(c);
 	command__free(c);
 	assert_int_equal(kill(pid, 0), -1);
 	assert_int_equal(errno, ESRCH);
 
-	assert_int_equal(command__fork(&c, argv, NULL), 0);
+	assert_int_equal(command__fork(&c, argv, NULL, NULL), 0);
 	pid = command__pid(c);
 	assert_int_equal(command__exec(c), 0);
 	command__free(c);
@@ -137,7 +137,7 @@ static void test_killed_while_held(void **state)
 	struct command *c;
 	int status;
 
-	assert_int_equal(command__fork(&c, argv, NULL), 0);
+	assert_int_equal(command__fork(&c, argv, NULL, NULL), 0);
 	kill(command__pid(c), SIGKILL);
 	while (!command__has_exited(c, &status))
 		usleep(1000);
@@ -153,7 +153,7 @@ static void test_pidfd_tells_the_end(void **state)
 	struct pollfd pfd;
 	int status;
 
-	assert_int_equal(command__fork(&c, argv, NULL), 0);
+	assert_int_equal(command__fork(&c, argv, NULL, NULL), 0);
 	pfd = (struct pollfd){ .fd = command__pidfd(c), .events = POLLIN };
 	assert_int_equal(command__exec(c), 0);
 	assert_false(command__has_exited(c, &status));
@@ -224,7 +224,7 @@ static pid_t orphan(bool with_exec)
 	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
 	parent = fork();
 	if (!parent) {
-		if (command__fork(&c, argv, NULL) || (with_exec && command__exec(c)))
+		if (command__fork(&c, argv, NULL, NULL) || (with_exec && command__exec(c)))
 			_exit(1);
 		pid = command__pid(c);
 		_exit(write(fds[1], &pid, sizeof(pid)) != sizeof(pid));
@@ -260,7 +260,7 @@ static void test_user(void **state)
 	struct command *c;
 	char *out;
 
-	assert_int_equal(command__fork(&c, argv, "no-such-user-here"), -ENOENT);
+	assert_int_equal(command__fork(&c, argv, "no-such-user-here", NULL), -ENOENT);
 	if (geteuid()) {
 		print_message("skipped the rest: becoming another user needs root\n");
 		return;
@@ -285,7 +285,7 @@ static void test_environment(void **state)
 
 	setenv("TEST_COMMAND_OLD", "old", 1);
 	capture = capture__start(STDOUT_FILENO);
-	if (!command__fork_env(&c, argv, NULL, env) && !command__exec(c))
+	if (!command__fork(&c, argv, NULL, env) && !command__exec(c))
 		command__wait(c, &status);
 	command__free(c);
 	out = capture__finish(&capture);

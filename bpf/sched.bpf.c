@@ -149,6 +149,14 @@ static __noinline void send_thread(struct sched_cpu *cpu, struct task_struct *ta
 	task__forget(task);
 }
 
+/* A thread's account when the window began: what it waited before is not ours. 'delay' is what it
+ * says now, which holds of those not met yet. */
+static __always_inline u64 delay_before(const struct task_struct *task, const struct sched_task *t,
+					u64 delay)
+{
+	return t->is_met ? t->met_delay : task->start_time >= sched_since_ns ? 0 : delay;
+}
+
 /* Length of the wait that ends now by the kernel's account: its last leg, which sched_info will add
  * right behind us, and legs that it closed when it moved the task. False: it counts none. */
 static __always_inline bool measure(struct task_struct *next, struct sched_task *t, u64 now,
@@ -161,8 +169,7 @@ static __always_inline bool measure(struct task_struct *next, struct sched_task 
 	if (!unlikely(!t->is_known)) {
 		before = t->run_delay;
 	} else {
-		/* For the first time: what it waited before the window is not ours. */
-		before = t->is_met ? t->met_delay : next->start_time >= sched_since_ns ? 0 : delay;
+		before = delay_before(next, t, delay);
 		t->is_known = 1;
 		t->origin = SCHED_ORIGIN_WOKEN;
 		sampling__start(t);
@@ -399,12 +406,12 @@ static __always_inline void enter(struct sched_cpu *cpu, struct event_counters *
 		cpu__current_run(cpu)->q = 0;
 }
 
-/* A task is met while it runs: what it has waited before is not counted. */
+/* A task is seen for the first time while it runs: since before the window, or it was switched in
+ * behind our back, too. */
 static __always_inline void meet_running(struct sched_task *t, struct task_struct *task)
 {
 	t->is_known = 1;
-	t->run_delay = task->sched_info.run_delay;
-	t->nvcsw = task->nvcsw;
+	t->run_delay = delay_before(task, t, task->sched_info.run_delay);
 	sampling__start(t);
 	expect_wake_up(t);
 }
@@ -445,10 +452,9 @@ refresh_run(struct sched_cpu *cpu, struct event_counters *counters, struct task_
 	if (t) {
 		task__update_name(t, prev, &cpu->next_name, cpu->counts.notes);
 		task__update_cgroup(t, prev);
-		if (t->is_known)
-			count_missed(cpu, counters, prev, t);
-		else
+		if (!t->is_known)
 			meet_running(t, prev);
+		count_missed(cpu, counters, prev, t);
 	}
 	cpu__begin_run(cpu, prev, t);
 	if (!is_of_target(prev, t))

@@ -86,17 +86,3 @@ void escape__append(struct buf *out, const char *s, size_t len, enum escape_mode
 	}
 	buf__append(out, s + start, len - start);
 }
-
-bool escape__is_clean(const char *s, size_t len, enum escape_mode mode, const char *also)
-{
-	size_t i = 0;
-
-	while (i < len) {
-		size_t n = safe_length(s + i, len - i, mode, also);
-
-		if (!n)
-			return false;
-		i += n;
-	}
-	return true;
-}

@@ -23,7 +23,4 @@ enum escape_mode {
 void escape__append(struct buf *out, const char *s, size_t len, enum escape_mode mode,
 		    const char *also);
 
-/* True when escape__append() would copy s unchanged: the fast path of encoders. */
-bool escape__is_clean(const char *s, size_t len, enum escape_mode mode, const char *also);
-
 #endif

@@ -5,7 +5,6 @@
 #include "base/gzip.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
@@ -20,30 +19,6 @@ bool gzip__is_gzip(const void *data, size_t len)
 	const unsigned char *p = data;
 
 	return len >= 2 && p[0] == 0x1f && p[1] == 0x8b;
-}
-
-int gzip__compress(const void *data, size_t len, struct buf *out)
-{
-	unsigned char chunk[CHUNK_BYTES];
-	z_stream z = { 0 };
-	int ret;
-
-	if (deflateInit2(&z, Z_DEFAULT_COMPRESSION, Z_DEFLATED, GZIP_WINDOW_BITS, 8,
-			 Z_DEFAULT_STRATEGY) != Z_OK)
-		return -ENOMEM;
-	z.next_in = (Bytef *)data;
-	do {
-		if (!z.avail_in && len) {
-			z.avail_in = len > UINT_MAX ? UINT_MAX : (uInt)len;
-			len -= z.avail_in;
-		}
-		z.next_out = chunk;
-		z.avail_out = sizeof(chunk);
-		ret = deflate(&z, len ? Z_NO_FLUSH : Z_FINISH);
-		buf__append(out, chunk, sizeof(chunk) - z.avail_out);
-	} while (ret == Z_OK);
-	deflateEnd(&z);
-	return ret == Z_STREAM_END ? buf__error(out) : -ENOMEM;
 }
 
 struct gzip_writer {

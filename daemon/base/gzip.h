@@ -10,16 +10,13 @@
 #include "base/buf.h"
 #include "base/cleanup.h"
 
-/* Appends data as one gzip member with a zero time stamp (the same input gives the same bytes).
- * Returns 0 or -ENOMEM. */
-int gzip__compress(const void *data, size_t len, struct buf *out);
-
 /*
- * The same piece by piece, so that what is compressed need never be in memory whole. What went into
- * *out before a failure stays there.
+ * Appends what is written as one gzip member with a zero time stamp (the same input gives the same
+ * bytes), piece by piece, so that it need never be in memory whole. What went into *out before a
+ * failure stays there. 0 or -ENOMEM.
  */
 struct gzip_writer;
-int gzip_writer__new(struct gzip_writer **ret, struct buf *out); /* borrows out. 0 or -ENOMEM */
+int gzip_writer__new(struct gzip_writer **ret, struct buf *out); /* borrows out */
 int gzip_writer__write(struct gzip_writer *w, const void *data, size_t len);
 int gzip_writer__finish(struct gzip_writer *w); /* once, at the end */
 void gzip_writer__free(struct gzip_writer *w);

@@ -423,6 +423,7 @@ static void print_costs(struct session *s)
 {
 	struct worker_stats worker;
 	struct process_stats processes;
+	struct sideband_stats sideband;
 	struct unwind_stats tables;
 	struct rusage usage;
 
@@ -431,7 +432,8 @@ static void print_costs(struct session *s)
 	process_table__stats(s->processes, &processes);
 	s->costs.peak_rss_bytes = (uint64_t)usage.ru_maxrss * 1024;
 	s->costs.worker_peak_rss_bytes = worker.peak_rss_bytes;
-	summary__print_process_stats(&processes);
+	sideband__stats(s->sideband, &sideband);
+	summary__print_process_stats(&processes, &sideband);
 	unwind__stats(s->unwind, &tables);
 	summary__print_unwind_stats(&tables);
 	summary__print_costs(&s->costs);

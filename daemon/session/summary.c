@@ -252,12 +252,14 @@ void summary__print_unwind_stats(const struct unwind_stats *stats)
 		 stats->slot_evictions);
 }
 
-void summary__print_process_stats(const struct process_stats *stats)
+void summary__print_process_stats(const struct process_stats *stats,
+				  const struct sideband_stats *sideband)
 {
 	log_info("processes %" PRIu64 ", execs %" PRIu64 ", mappings %" PRIu64
-		 ", side-band records lost %" PRIu64 ", re-scans %" PRIu64,
-		 stats->processes_seen, stats->execs_seen, stats->mmaps_seen, stats->events_lost,
-		 stats->rescans);
+		 ", re-scans %" PRIu64,
+		 stats->processes_seen, stats->execs_seen, stats->mmaps_seen, stats->rescans);
+	log_info("side-band records: %" PRIu64 " read, %" PRIu64 " lost, %" PRIu64 " malformed",
+		 sideband->records, sideband->lost, sideband->malformed);
 	log_info("module files: opened %" PRIu64 ", gone %" PRIu64 ", not regular %" PRIu64
 		 ", foreign file system %" PRIu64 ", device unknown %" PRIu64 ", denied %" PRIu64
 		 ", too many open %" PRIu64,

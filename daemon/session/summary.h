@@ -7,6 +7,7 @@
 #ifndef SESSION_SUMMARY_H
 #define SESSION_SUMMARY_H
 
+#include "process/sideband.h"
 #include "session/output.h"
 #include "session/pipeline.h"
 
@@ -35,7 +36,8 @@ struct run_costs {
 void summary__print_totals(const struct options *opts, const struct kind_run *run,
 			   uint64_t duration_ns, size_t cpus_cnt);
 void summary__print_costs(const struct run_costs *costs);
-void summary__print_process_stats(const struct process_stats *stats);
+void summary__print_process_stats(const struct process_stats *stats,
+				  const struct sideband_stats *sideband);
 void summary__print_unwind_stats(const struct unwind_stats *stats);
 
 /* The limits of --sched-slo that a run went over, a line each. Returns how many. */

@@ -14,7 +14,11 @@
 
 static void compress(struct buf *out, const void *data, size_t len)
 {
-	assert_int_equal(gzip__compress(data, len, out), 0);
+	_cleanup_(gzip_writer__freep) struct gzip_writer *w = NULL;
+
+	assert_int_equal(gzip_writer__new(&w, out), 0);
+	assert_int_equal(gzip_writer__write(w, data, len), 0);
+	assert_int_equal(gzip_writer__finish(w), 0);
 }
 
 static void test_round_trip(void **state)
@@ -60,7 +64,7 @@ static void test_limit(void **state)
 
 	compress(&packed, zeros, len);
 	free(zeros);
-	assert_true(packed.len < 128 * 1024); /* a bomb, 500 : 1 and more */
+	assert_true(packed.len < len / 200); /* a bomb */
 	assert_int_equal(gzip__decompress(packed.data, packed.len, len - 1, &out), -EFBIG);
 	buf__done(&out);
 	assert_int_equal(gzip__decompress(packed.data, packed.len, 1000, &out), -EFBIG);

@@ -109,6 +109,15 @@ static void assert_same_profile(const struct profile *a, const struct profile *b
 		assert_same_mapping(a, 1, b, 1);
 }
 
+/* Nothing of the first len bytes needs to be escaped. */
+static bool is_clean(const char *s, size_t len, const char *also)
+{
+	_cleanup_buf_ struct buf b = BUF_INIT;
+
+	escape__append(&b, s, len, ESCAPE_UTF8, also);
+	return b.len == len && (!len || !memcmp(b.data, s, len));
+}
+
 /* The hostile name of the fixed profile comes back escaped; all else must be as it was. */
 static struct profile *clean_profile(void)
 {
@@ -116,7 +125,7 @@ static struct profile *clean_profile(void)
 	size_t i;
 
 	for (i = 0; i < p->strings_cnt; i++)
-		if (!escape__is_clean(p->strings[i], strlen(p->strings[i]), ESCAPE_UTF8, ";"))
+		if (!is_clean(p->strings[i], strlen(p->strings[i]), ";"))
 			snprintf(p->strings[i], strlen(p->strings[i]) + 1, "x%zu", i);
 	p->drop_frames = str(p, "malloc");
 	p->keep_frames = str(p, "main");
@@ -164,7 +173,7 @@ static void test_escaping_is_stable(void **state)
 	for (i = 0; i < once->strings_cnt; i++) {
 		const char *s = once->strings[i];
 
-		assert_true(escape__is_clean(s, strcspn(s, "\\"), ESCAPE_UTF8, NULL));
+		assert_true(is_clean(s, strcspn(s, "\\"), NULL));
 		assert_null(strpbrk(s, "\n\x1b"));
 	}
 }

@@ -8,11 +8,11 @@
 #include "profile/heap_rows.h"
 
 #include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/array.h"
 #include "base/clock.h"
+#include "profile/heap_slices.h"
 #include "profile/id_table.h"
 
 /* A walk is not worth it for less. */
@@ -20,31 +20,6 @@
 
 /* The record of an allocation may be read before the live set has its entry: so long ago. */
 #define SETTLED_NS (NSEC_PER_SEC / 10)
-
-/* More than any process can have: sums of 2^32 of them do not overflow. */
-#define WEIGHT_MAX 0x1p62L
-
-/* A slice of time in which the probes were on. */
-struct slice {
-	uint64_t begin_ns;
-	double q;
-	double share;       /* of it that counts */
-	double weighted_ns; /* own CPU time / q of that; 0 until it has ended */
-	double error_ns;    /* of that */
-};
-
-/*
- * What was selected in slices. With B the weight of a row in a slice, w its weighted own CPU time
- * and R = Σ B / Σ w, the variance of a ratio estimate is Σ (1 - q) (B - R w)²: its parts.
- */
-struct sliced_row {
-	struct heap_sums alloc; /* of the slices before the last */
-	size_t slice;           /* index + 1 of the last one */
-	struct heap_sums last;  /* what is in it so far */
-	double last_squares,
-		squares;           /* Σ (1 - q) × the weights' squares: of the last, the others */
-	double products, with_own; /* Σ (1 - q) B², Σ (1 - q) B w, of the others */
-};
 
 struct row {
 	struct heap_sums alloc; /* but what was selected in slices */
@@ -76,105 +51,17 @@ struct heap_rows {
 	struct id_table by_id;
 	size_t walk_at; /* so many ids */
 	bool is_over;   /* nothing is known to be live any more */
-	struct slice *slices;
-	size_t slices_cnt, slices_cap;
-	struct sliced_row *sliced;
+	struct heap_slices slices;
+	struct heap_sliced *sliced;
 	size_t sliced_cnt, sliced_cap;
-	struct sliced_row all;   /* rows together */
-	double sliced_bytes;     /* of them, as they came */
-	double scale, scaled_by; /* of what was selected in slices: what counts, and all of it */
+	struct heap_sliced all; /* rows together */
+	double sliced_bytes;    /* of them, as they came */
+	double scaled_by;
 	struct heap_sums strays;
 	uint32_t walk; /* number of the walk that goes on, or went on last */
 	uint64_t walk_ns;
 	int point;
 };
-
-static unsigned __int128 to_fixed(long double v)
-{
-	if (!(v > 0))
-		return 0;
-	return (unsigned __int128)(fminl(v, WEIGHT_MAX) * (1ULL << HEAP_FRACTION_BITS) + 0.5L);
-}
-
-static double from_fixed(unsigned __int128 v)
-{
-	return (double)v / (double)(1ULL << HEAP_FRACTION_BITS);
-}
-
-bool heap_alloc__is_sliced(const struct heap_alloc *a)
-{
-	return a->q && a->q != UINT32_MAX;
-}
-
-struct heap_sums heap_sums__of(const struct heap_alloc *a, uint64_t interval_bytes)
-{
-	long double k = a->bytes ? (long double)a->bytes : 1;
-	long double p = 1, bytes;
-
-	if (a->weighted_bytes)
-		p = fminl(k / (long double)a->weighted_bytes, 1);
-	else if (interval_bytes > 1)
-		p = -expm1l(-k / (long double)interval_bytes);
-	if (heap_alloc__is_sliced(a))
-		p *= ldexpl(a->q, -32);
-	bytes = k / p;
-	return (struct heap_sums){
-		.objects = to_fixed(1 / p),
-		.bytes = to_fixed(bytes),
-		.variance = (double)(bytes * bytes * (1 - p)),
-		.samples = 1,
-	};
-}
-
-void heap_sums__add(struct heap_sums *to, const struct heap_sums *from)
-{
-	to->objects += from->objects;
-	to->bytes += from->bytes;
-	to->variance += from->variance;
-	to->slices_variance += from->slices_variance;
-	to->samples += from->samples;
-}
-
-void heap_sums__scale(struct heap_sums *s, double by)
-{
-	s->objects = (unsigned __int128)((long double)s->objects * by + 0.5L);
-	s->bytes = (unsigned __int128)((long double)s->bytes * by + 0.5L);
-	s->variance *= by * by;
-	s->slices_variance *= by * by;
-}
-
-void heap_sums__add_alike(struct heap_sums *to, const struct heap_sums *from, uint64_t cnt,
-			  uint64_t of)
-{
-	long double ratio, bytes;
-
-	if (!cnt || !of || !from->samples)
-		return;
-	ratio = (long double)cnt / (long double)of;
-	to->objects += (unsigned __int128)((long double)from->objects * ratio);
-	to->bytes += (unsigned __int128)((long double)from->bytes * ratio);
-	/* Not even their sizes are known. */
-	bytes = ldexpl((long double)from->bytes, -HEAP_FRACTION_BITS);
-	to->variance += (double)(bytes * bytes * ratio / (long double)from->samples);
-	to->samples += (uint64_t)((long double)from->samples * ratio + 0.5L);
-}
-
-struct heap_amount heap_sums__amount(const struct heap_sums *s)
-{
-	return (struct heap_amount){
-		.objects = from_fixed(s->objects),
-		.bytes = from_fixed(s->bytes),
-		.error_bytes = HEAP_Z95 * sqrt(fmax(s->variance + s->slices_variance, 0)),
-		.samples = s->samples,
-	};
-}
-
-int64_t heap_sums__round(unsigned __int128 sum)
-{
-	sum += 1ULL << (HEAP_FRACTION_BITS - 1);
-	sum >>= HEAP_FRACTION_BITS;
-	return sum > INT64_MAX ? INT64_MAX : (int64_t)sum;
-}
 
 struct heap_rows *heap_rows__new(uint64_t interval_bytes)
 {
@@ -186,7 +73,7 @@ struct heap_rows *heap_rows__new(uint64_t interval_bytes)
 	rows->seed = id_hash__seed();
 	rows->walk_at = WALK_IDS_MIN;
 	rows->point = -1;
-	rows->scale = rows->scaled_by = 1;
+	rows->scaled_by = 1;
 	return rows;
 }
 
@@ -198,7 +85,7 @@ void heap_rows__free(struct heap_rows *rows)
 	free(rows->ids);
 	free(rows->rows);
 	free(rows->lives);
-	free(rows->slices);
+	heap_slices__done(&rows->slices);
 	free(rows->sliced);
 	free(rows);
 }
@@ -267,150 +154,6 @@ static void index_ids(struct heap_rows *rows)
 	rows->ids_cnt = i;
 }
 
-/* --- slices of time -----------------------------------------------------------------------------
- */
-
-int heap_rows__begin_slice(struct heap_rows *rows, uint64_t time_ns, uint32_t q)
-{
-	if (array__reserve(rows->slices, rows->slices_cap, rows->slices_cnt + 1))
-		return -ENOMEM;
-	rows->slices[rows->slices_cnt++] =
-		(struct slice){ .begin_ns = time_ns, .q = ldexp(q, -32), .share = 1 };
-	return 0;
-}
-
-void heap_rows__end_slice(struct heap_rows *rows, double own_ns, double error_ns, double planned_ns)
-{
-	struct slice *s;
-
-	if (!rows->slices_cnt)
-		return;
-	s = &rows->slices[rows->slices_cnt - 1];
-	s->share = own_ns > planned_ns ? planned_ns / own_ns : 1;
-	s->weighted_ns = s->share * own_ns / s->q;
-	s->error_ns = s->share * error_ns / s->q;
-}
-
-/* Index + 1 of the slice it was selected in. It may have returned later. */
-static size_t slice_at(const struct heap_rows *rows, uint64_t time_ns)
-{
-	size_t i = rows->slices_cnt;
-
-	while (i > 1 && rows->slices[i - 1].begin_ns > time_ns)
-		i--;
-	return i;
-}
-
-/* By now it is known how long the slice was. Somebody may not have told of it. */
-static void close_slice(const struct heap_rows *rows, struct sliced_row *r)
-{
-	const struct slice untold = { .q = 1, .share = 1 };
-	const struct slice *s = r->slice ? &rows->slices[r->slice - 1] : &untold;
-	double bytes;
-
-	heap_sums__scale(&r->last, s->share);
-	bytes = from_fixed(r->last.bytes);
-	r->products += (1 - s->q) * bytes * bytes;
-	r->with_own += (1 - s->q) * bytes * s->weighted_ns;
-	r->squares += s->share * s->share * r->last_squares;
-	heap_sums__add(&r->alloc, &r->last);
-	r->last = (struct heap_sums){ .samples = 0 };
-	r->last_squares = 0;
-}
-
-static void add_sliced(const struct heap_rows *rows, struct sliced_row *r,
-		       const struct heap_alloc *a, const struct heap_sums *sums)
-{
-	size_t slice = slice_at(rows, a->time_ns);
-	double weight = from_fixed(sums->bytes);
-
-	if (slice > r->slice) {
-		close_slice(rows, r);
-		r->slice = slice;
-	}
-	heap_sums__add(&r->last, sums);
-	r->last_squares += (1 - ldexp(a->q, -32)) * weight * weight;
-}
-
-/* Of a normal 95 % interval to that of Student's t, squared. */
-static double small_sample(size_t slices_cnt)
-{
-	static const double t975[] = { 0, 12.706, 4.303, 3.182, 2.776, 2.571 };
-	size_t freedom = slices_cnt - 1;
-	double ratio = 1 + 1.6 / (double)freedom;
-
-	if (freedom < ARRAY_SIZE(t975))
-		ratio = t975[freedom] / HEAP_Z95;
-	return ratio * ratio * (double)slices_cnt / (double)freedom;
-}
-
-/* Sums of the slices that the processes did anything in. */
-struct slice_sums {
-	size_t cnt;
-	double own_ns, squares; /* Σ w, Σ (1 - q) w² */
-	double error_ns;        /* of Σ w */
-};
-
-static struct slice_sums sum_slices(const struct heap_rows *rows)
-{
-	struct slice_sums sums = { .cnt = 0 };
-	size_t i;
-
-	for (i = 0; i < rows->slices_cnt; i++) {
-		const struct slice *s = &rows->slices[i];
-
-		sums.cnt += s->weighted_ns > 0;
-		sums.own_ns += s->weighted_ns;
-		sums.error_ns += s->error_ns;
-		sums.squares += (1 - s->q) * s->weighted_ns * s->weighted_ns;
-	}
-	return sums;
-}
-
-/* Beside alloc.variance, which has its samples' squares; those are in the residuals, too. */
-static void end_sliced(const struct heap_rows *rows, struct sliced_row *r,
-		       const struct slice_sums *s)
-{
-	double bytes, ratio, error, residuals;
-
-	close_slice(rows, r);
-	bytes = from_fixed(r->alloc.bytes);
-	ratio = s->own_ns > 0 ? bytes / s->own_ns : 0;
-	error = ratio * s->error_ns;
-	residuals = fmax(r->products - 2 * ratio * r->with_own + ratio * ratio * s->squares, 0);
-	if (s->cnt > 1)
-		residuals *= small_sample(s->cnt);
-	else
-		residuals = bytes * bytes; /* all or nothing is known of the rest */
-	r->alloc.slices_variance = residuals - r->squares + error * error;
-	heap_sums__scale(&r->alloc, rows->scale);
-}
-
-double heap_rows__end_slices(struct heap_rows *rows, double own_ns)
-{
-	const struct slice_sums sums = sum_slices(rows);
-	size_t i;
-
-	if (sums.own_ns > 0 && own_ns > 0)
-		rows->scale = own_ns / sums.own_ns;
-	for (i = 0; i < rows->sliced_cnt; i++)
-		end_sliced(rows, &rows->sliced[i], &sums);
-	end_sliced(rows, &rows->all, &sums);
-	if (rows->sliced_bytes > 0)
-		rows->scaled_by = from_fixed(rows->all.alloc.bytes) / rows->sliced_bytes;
-	return rows->all.alloc.slices_variance;
-}
-
-double heap_rows__slices_scale(const struct heap_rows *rows)
-{
-	return rows->scaled_by;
-}
-
-size_t heap_rows__slices_cnt(const struct heap_rows *rows)
-{
-	return sum_slices(rows).cnt;
-}
-
 /* --- rows ---------------------------------------------------------------------------------------
  */
 
@@ -442,12 +185,12 @@ static int get_live_row(struct heap_rows *rows, uint32_t row, struct live_row **
 	return 0;
 }
 
-static int get_sliced_row(struct heap_rows *rows, struct row *r, struct sliced_row **ret)
+static int get_sliced_row(struct heap_rows *rows, struct row *r, struct heap_sliced **ret)
 {
 	if (!r->sliced) {
 		if (array__reserve(rows->sliced, rows->sliced_cap, rows->sliced_cnt + 1))
 			return -ENOMEM;
-		rows->sliced[rows->sliced_cnt++] = (struct sliced_row){ .slice = 0 };
+		rows->sliced[rows->sliced_cnt++] = (struct heap_sliced){ .slice = 0 };
 		r->sliced = (uint32_t)rows->sliced_cnt;
 	}
 	*ret = &rows->sliced[r->sliced - 1];
@@ -457,7 +200,7 @@ static int get_sliced_row(struct heap_rows *rows, struct row *r, struct sliced_r
 int heap_rows__add(struct heap_rows *rows, uint32_t row, const struct heap_alloc *a, bool is_live)
 {
 	struct heap_sums sums = heap_sums__of(a, rows->interval_bytes);
-	struct sliced_row *sliced = NULL;
+	struct heap_sliced *sliced = NULL;
 	struct row *r;
 	int err;
 
@@ -472,10 +215,46 @@ int heap_rows__add(struct heap_rows *rows, uint32_t row, const struct heap_alloc
 		heap_sums__add(&r->alloc, &sums);
 		return 0;
 	}
-	add_sliced(rows, sliced, a, &sums);
-	add_sliced(rows, &rows->all, a, &sums);
-	rows->sliced_bytes += from_fixed(sums.bytes);
+	heap_sliced__add(sliced, &rows->slices, a, &sums);
+	heap_sliced__add(&rows->all, &rows->slices, a, &sums);
+	rows->sliced_bytes += heap_sums__bytes(&sums);
 	return 0;
+}
+
+/* --- slices of time -----------------------------------------------------------------------------
+ */
+
+int heap_rows__begin_slice(struct heap_rows *rows, uint64_t time_ns, uint32_t q)
+{
+	return heap_slices__begin(&rows->slices, time_ns, q);
+}
+
+void heap_rows__end_slice(struct heap_rows *rows, double own_ns, double error_ns, double planned_ns)
+{
+	heap_slices__end(&rows->slices, own_ns, error_ns, planned_ns);
+}
+
+double heap_rows__end_slices(struct heap_rows *rows, double own_ns)
+{
+	const struct heap_slice_sums sums = heap_slices__sums(&rows->slices, own_ns);
+	size_t i;
+
+	for (i = 0; i < rows->sliced_cnt; i++)
+		heap_sliced__end(&rows->sliced[i], &rows->slices, &sums);
+	heap_sliced__end(&rows->all, &rows->slices, &sums);
+	if (rows->sliced_bytes > 0)
+		rows->scaled_by = heap_sums__bytes(&rows->all.alloc) / rows->sliced_bytes;
+	return rows->all.alloc.slices_variance;
+}
+
+double heap_rows__slices_scale(const struct heap_rows *rows)
+{
+	return rows->scaled_by;
+}
+
+size_t heap_rows__slices_cnt(const struct heap_rows *rows)
+{
+	return heap_slices__sums(&rows->slices, 0).cnt;
 }
 
 /* --- walks --------------------------------------------------------------------------------------
@@ -530,9 +309,9 @@ int heap_rows__see(struct heap_rows *rows, const struct heap_alloc *a, uint32_t 
 	if (err)
 		return err;
 	heap_sums__add(&live->inuse, ret_sums);
-	live->age_bytes[age_slot(rows->walk_ns, a->time_ns)] += from_fixed(ret_sums->bytes);
+	live->age_bytes[age_slot(rows->walk_ns, a->time_ns)] += heap_sums__bytes(ret_sums);
 	point = &live->points[rows->point];
-	point->bytes += from_fixed(ret_sums->bytes);
+	point->bytes += heap_sums__bytes(ret_sums);
 	point->variance += ret_sums->variance;
 	return 1;
 }
@@ -575,7 +354,7 @@ void heap_rows__get(const struct heap_rows *rows, size_t row, struct heap_row *r
 
 	*ret = (struct heap_row){
 		.alloc = r->alloc,
-		.unsliced_bytes = from_fixed(r->alloc.bytes),
+		.unsliced_bytes = heap_sums__bytes(&r->alloc),
 	};
 	if (r->sliced)
 		heap_sums__add(&ret->alloc, &rows->sliced[r->sliced - 1].alloc);

@@ -35,7 +35,7 @@ int heap_run__stack(struct heap_run *r, const struct sample *s, const uint32_t *
 int heap_run__lose_stack(struct heap_run *r, const struct sample *s);
 int heap_run__alloc(struct heap_run *r, const struct sample *s);
 
-/* --heap-budget: a slice of time in which the probes are on; as heap_rows.h says. 0 or -ENOMEM. */
+/* --heap-budget: a slice of time with the probes on, as heap_slices.h says. 0 or -ENOMEM. */
 int heap_run__begin_slice(struct heap_run *r, uint64_t time_ns, uint32_t q);
 void heap_run__end_slice(struct heap_run *r, double own_ns, double error_ns, double planned_ns);
 

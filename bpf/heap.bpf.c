@@ -117,6 +117,8 @@ static __noinline void enter_told(struct pt_regs *ctx, u64 cookie)
 		counters__add_shared(counters, COUNTER_FAILED);
 		return;
 	}
+	if (a.pointer == (u64)HEAP_POINTER_UNTOLD)
+		a.pointer = 0;
 	if (!a.weighted_bytes)
 		a.weighted_bytes = a.bytes;
 	a.stack_id = heap_stack__take(ctx);

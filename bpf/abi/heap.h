@@ -22,6 +22,12 @@ enum heap_call {
 	HEAP_CALLS = 7,
 };
 
+/*
+ * A block of our library that it cannot follow is reported with this instead of its address: it
+ * counts as allocated and is not in the live set. No block is there.
+ */
+#define HEAP_POINTER_UNTOLD ((void *)1)
+
 /* Registers have their DWARF numbers (psABI, figure 3.36). */
 #define HEAP_NO_REG 16
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What libcprof-heap.so exports besides the functions it interposes: which version of it this is,
- * and what it has not reported.
+ * What libcprof-heap.so exports besides the functions it interposes: which version of it this is.
  */
 #ifndef PRELOAD_HEAP_PRELOAD_H
 #define PRELOAD_HEAP_PRELOAD_H
@@ -14,9 +13,6 @@ struct heap_preload_info {
 	uint32_t version;
 	uint32_t size;           /* of this */
 	uint64_t interval_bytes; /* 0: not decided yet */
-	/* Selected, not reported: no room in the live set; an address still in use by a report. */
-	_Atomic uint64_t full_cnt;
-	_Atomic uint64_t busy_cnt;
 };
 
 extern struct heap_preload_info cprof_heap_preload;

@@ -117,16 +117,14 @@ HEAP_COLD void *heap_tracker__allocated(void *ptr, size_t size)
 	if (!ptr)
 		return NULL;
 	err = heap_live_set__add(&heap_live_set, ptr);
-	if (err < 0) {
-		/* Its end could not be told: it would stay for ever. */
-		atomic_fetch_add(err == -EBUSY ? &cprof_heap_preload.busy_cnt
-					       : &cprof_heap_preload.full_cnt,
-				 1);
-		return ptr;
-	}
-	if (err)
+	if (err > 0)
 		report_free(ptr);
-	heap_usdt__alloc(ptr, bytes, heap_sampler__weighted(bytes, tracker.interval_bytes));
+	/* No room for it: it is told of, but not where it is, or it would stay for ever. */
+	heap_usdt__alloc(err < 0 ? HEAP_POINTER_UNTOLD : ptr, bytes,
+			 heap_sampler__weighted(bytes, tracker.interval_bytes));
+	/* Others who listen need not know what that means. */
+	if (err < 0)
+		report_free(HEAP_POINTER_UNTOLD);
 	return ptr;
 }
 

@@ -203,8 +203,8 @@ static void print_allocs(const struct options *opts, const struct kind_run *run,
 			 run->probe->name, accounting__stacks_dropped(a));
 	if (run->heap_live_full)
 		log_warn("%s: what is in use is partial: %" PRIu64 " samples are not in the live "
-			 "set, which was full (take a larger --heap-interval), or of an operator "
-			 "new that might have thrown",
+			 "set, which was full, here or in the process (take a larger "
+			 "--heap-interval), or of an operator new that might have thrown",
 			 run->probe->name, run->heap_live_full);
 	log_info("%s: %.2f s, a sample every %" PRIu64 " bytes: %" PRIu64 " samples of %" PRIu64
 		 " calls, %" PRIu64 " lost",

@@ -14,8 +14,10 @@ from heap_harness import (
     SETTLE_S,
     Heap,
     HeapLoad,
+    amounts_of,
     arguments,
     check_heap,
+    measure,
     measure_pid,
     outputs,
 )
@@ -187,3 +189,20 @@ def test_live_set_full(tmp_path):
     assert report["is_partial"] and report["live_full"] > 0
     assert any("partial" in c for c in profile.comments), profile.comments
     assert "partial" in result.err + to_text(result.out)
+
+
+FOLLOWED_MAX = (1 << 19) + (1 << 16) + (1 << 12)  # daemon/preload/heap_live_set.h
+
+
+def test_process_set_full(tmp_path):
+    """The same where the process itself has no room left to follow its blocks: none is missing in
+    what was allocated, and all that are not followed are counted."""
+    kept = FOLLOWED_MAX + 100000
+    result = measure(tmp_path, "preload", "heap_life", "fill", kept, "60")
+    report, counters = result.report, result.counters
+    allocated = result.truth.amounts()["alloc_fill"].alloc_objects
+    ours = amounts_of(result.profile)["alloc_fill"]
+    lost = sum(v for k, v in counters.items() if k.startswith("dropped."))
+    assert allocated == kept and 0 <= allocated - ours.alloc_objects <= lost
+    assert report["is_partial"] and "partial" in result.result.err
+    assert abs(report["live_full"] - (ours.alloc_objects - ours.inuse_objects)) <= lost

@@ -138,6 +138,14 @@ def test_million():
     check_ledger(program("preload_storm"), 1000000, 4, interval="4096")
 
 
+def test_more_than_can_be_followed():
+    """What finds no room in the process's own set is reported all the same, as such."""
+    result = run(program("preload_keep"), 1000000, libraries=[LEDGER], interval="1")
+    assert result.status == 0, result.err
+    assert int(result.err.split()[1]) > 300000, result.err
+    check_unchanged(program("preload_keep"), 1000000, interval="1")
+
+
 def test_listener_comes_and_goes():
     result = run(program("preload_listen"), libraries=[LEDGER])
     assert result.status == 0, result.out.decode()

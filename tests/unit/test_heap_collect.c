@@ -95,6 +95,26 @@ static void test_realloc_unsampled(void **state)
 	fixture__done(&f);
 }
 
+/* What the process cannot follow counts as allocated, and as not in the live set. */
+static void test_untold(void **state)
+{
+	static struct fixture f;
+	struct probe_counters c;
+
+	REQUIRE_ROOT();
+	start(&f, 1ULL << 31, true);
+	fake_told(HEAP_POINTER_UNTOLD, 100, 4096);
+	fake_told(HEAP_POINTER_UNTOLD, 100, 4096);
+	fake_told(P(1), 100, 4096);
+	fake_told(NULL, 100, 4096);
+	assert_int_equal(live_of(&f).cnt, 1);
+	finish(&f, &c);
+	assert_int_equal(c.kernel.value[COUNTER_SUBMITTED], 3);
+	assert_int_equal(c.kernel.value[COUNTER_LIVE_FULL], 2);
+	assert_int_equal(c.kernel.value[COUNTER_FAILED], 1);
+	fixture__done(&f);
+}
+
 /* Killed inside an allocation. */
 static void test_no_return(void **state)
 {
@@ -276,6 +296,7 @@ int main(void)
 		cmocka_unit_test(test_selects_by_bytes),
 		cmocka_unit_test(test_reallocs),
 		cmocka_unit_test(test_realloc_unsampled),
+		cmocka_unit_test(test_untold),
 		cmocka_unit_test(test_no_return),
 		cmocka_unit_test(test_filter),
 		cmocka_unit_test(test_live_set),

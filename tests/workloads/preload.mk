@@ -8,7 +8,7 @@ preload_allocators := $(strip $(foreach a,jemalloc.so.2 tcmalloc_minimal.so.4 \
 	tcmalloc_minimal_debug.so.4 mimalloc.so.2,\
 	$(if $(filter /%,$(shell $(CC) -print-file-name=lib$(a))),$(a))))
 preload_names := $(basename $(basename $(preload_allocators)))
-preload_plain := preload_storm preload_host preload_fork preload_early preload_listen
+preload_plain := preload_storm preload_keep preload_host preload_fork preload_early preload_listen
 preload_cxx := $(if $(shell command -v $(CXX)),libpreload_module.so libpreload_module_static.so \
 	$(foreach s,$(addprefix _,$(preload_names)) "",preload_functions$(subst ",,$(s))))
 preload := $(if $(filter x86_64,$(shell uname -m)),$(preload_plain) libpreload_dlsym.so \

@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <string.h>
+#include "abi/heap.h"
 #include "preload/heap_usdt.h"
 
 #define SLOTS (1UL << 21)
@@ -50,12 +51,10 @@ static size_t find(const void *ptr)
 	}
 }
 
-void heap_ledger__alloc(void *ptr, uint64_t size, uint64_t weighted_bytes)
+static void put(void *ptr, uint64_t size)
 {
-	size_t idx;
+	size_t idx = find(ptr);
 
-	lock();
-	idx = find(ptr);
 	if (ledger.slots[idx].ptr == (uintptr_t)ptr) {
 		ledger.totals.double_allocs_cnt++;
 		ledger.totals.live_cnt--;
@@ -63,11 +62,20 @@ void heap_ledger__alloc(void *ptr, uint64_t size, uint64_t weighted_bytes)
 	}
 	ledger.slots[idx].ptr = (uintptr_t)ptr;
 	ledger.slots[idx].bytes = size;
+	ledger.totals.live_cnt++;
+	ledger.totals.live_bytes += size;
+}
+
+void heap_ledger__alloc(void *ptr, uint64_t size, uint64_t weighted_bytes)
+{
+	lock();
 	ledger.totals.allocs_cnt++;
 	ledger.totals.alloc_bytes += size;
 	ledger.totals.weighted_bytes += weighted_bytes;
-	ledger.totals.live_cnt++;
-	ledger.totals.live_bytes += size;
+	if (ptr == HEAP_POINTER_UNTOLD)
+		ledger.totals.untold_cnt++;
+	else
+		put(ptr, size);
 	unlock();
 }
 
@@ -75,6 +83,8 @@ void heap_ledger__free(void *ptr)
 {
 	size_t idx;
 
+	if (ptr == HEAP_POINTER_UNTOLD)
+		return;
 	lock();
 	ledger.totals.frees_cnt++;
 	idx = find(ptr);

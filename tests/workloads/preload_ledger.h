@@ -13,6 +13,7 @@ struct heap_ledger_totals {
 	uint64_t frees_cnt, live_cnt, live_bytes;
 	uint64_t unknown_frees_cnt; /* of what is not alive */
 	uint64_t double_allocs_cnt; /* of what is */
+	uint64_t untold_cnt;        /* allocs whose end will not be told */
 };
 
 #ifdef __cplusplus

@@ -94,6 +94,28 @@ static int add_link(struct heap_targets *t, struct heap_target *target,
 }
 
 /*
+ * One link for all cannot tell who of them has a limit of its own: once there is one who has, no
+ * return of operator new is probed any more. Its environment is known only when it is there: who
+ * throws in the milliseconds between its exec and this is not helped.
+ */
+static int fear_if_limited(struct heap_targets *t, const struct heap_target *target,
+			   const struct heap_probed_file *file)
+{
+	int err;
+
+	if (file->throwing->is_feared || !heap_facts__is_limited(target->pid))
+		return 0;
+	log_info("heap: pid %d limits the memory of '%s': what operator new returns is counted, "
+		 "but not followed",
+		 target->pid, file->name);
+	heap_files__fear(file->throwing);
+	err = heap_probes__renew(t->links, file->throwing);
+	if (err && err != -ENOMEM)
+		log_debug("heap: '%s': %s, ignoring", file->name, strerror(-err));
+	return err == -ENOMEM ? err : 0;
+}
+
+/*
  * A session whose program does not run in a process, since the link is another's, does not cancel
  * the return: with two processes probed, or a child of one, an operator new would be probed for it
  * that was not to be, and its exception end the process. So those have one link for all.
@@ -109,6 +131,9 @@ static int add_links(struct heap_targets *t, struct heap_target *target,
 	collector__heap_costs(t->s->collector, &costs);
 	if (!costs.has_session) /* no return of theirs is probed at all */
 		return add_link(t, target, file->throwing, target->pid, HEAP_SOURCE_UPROBE);
+	err = fear_if_limited(t, target, file);
+	if (err)
+		return err;
 	if (t->returns_are_safe)
 		return add_link(t, target, file->throwing, 0, HEAP_SOURCE_UPROBE);
 	log_info("heap: operator new of '%s' is not probed: this kernel ends processes under "

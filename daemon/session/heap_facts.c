@@ -23,21 +23,27 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 
-#define PROC_FILE_MAX_BYTES 65536
+#define PROC_FILE_MAX_BYTES   65536
+#define ENVIRONMENT_MAX_BYTES (1u << 20)
 
 #ifdef __x86_64__
 #define NR_URETPROBE 335
 #endif
 
-static int read_proc(pid_t pid, const char *name, struct buf *out)
+static int read_bounded(pid_t pid, const char *name, size_t max_bytes, struct buf *out)
 {
 	char path[64];
 	int err;
 
 	snprintf(path, sizeof(path), "/proc/%d/%s", pid, name);
-	err = file__read(path, PROC_FILE_MAX_BYTES, out);
-	if (err == -ENOENT)
-		return -ESRCH;
+	err = file__read(path, max_bytes, out);
+	return err == -ENOENT ? -ESRCH : err;
+}
+
+static int read_proc(pid_t pid, const char *name, struct buf *out)
+{
+	int err = read_bounded(pid, name, PROC_FILE_MAX_BYTES, out);
+
 	return err ?: out->data ? 0 : -ESRCH;
 }
 
@@ -77,6 +83,42 @@ int heap_facts__read(pid_t pid, struct heap_facts *ret)
 	int err = read_proc(pid, "status", &text);
 
 	return err ?: heap_facts__parse(text.data, ret);
+}
+
+/* tcmalloc's, mimalloc's; what else jemalloc and glibc are told makes nothing fail. */
+static const char *const limits[] = {
+	"TCMALLOC_HEAP_LIMIT_MB=",
+	"TCMALLOC_MEMFS_DISABLE_FALLBACK=",
+	"MIMALLOC_LIMIT_OS_ALLOC=",
+	"MIMALLOC_DISALLOW_OS_ALLOC=",
+};
+
+bool heap_facts__environment_limits(const char *data, size_t len)
+{
+	const char *end = data + len, *next;
+	size_t i;
+
+	for (; data < end; data = next + 1) {
+		next = memchr(data, '\0', (size_t)(end - data)) ?: end;
+		for (i = 0; i < ARRAY_SIZE(limits); i++) {
+			size_t name_len = strlen(limits[i]);
+			size_t room = (size_t)(next - data);
+
+			/* "NAME=" and "NAME=0" set none. */
+			if (room > name_len && !memcmp(data, limits[i], name_len) &&
+			    !(room == name_len + 1 && data[name_len] == '0'))
+				return true;
+		}
+	}
+	return false;
+}
+
+bool heap_facts__is_limited(pid_t pid)
+{
+	_cleanup_buf_ struct buf text = BUF_INIT;
+	int err = read_bounded(pid, "environ", ENVIRONMENT_MAX_BYTES, &text);
+
+	return err ? err != -ESRCH : heap_facts__environment_limits(text.data, text.len);
 }
 
 uint64_t heap_facts__rss(pid_t pid)

@@ -7,6 +7,7 @@
 #define SESSION_HEAP_FACTS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -28,6 +29,15 @@ int heap_facts__parse(const char *text, struct heap_facts *ret);
  * later stable kernels): then the process dies. Asked of the kernel by a child of ours.
  */
 bool heap_facts__seccomp_allows_returns(void);
+
+/*
+ * Whether its allocator was told at its start to give less than there is: what finds no memory then
+ * are small blocks, too. Where its environment cannot be read, it may be so.
+ */
+bool heap_facts__is_limited(pid_t pid);
+
+/* The bytes of /proc/PID/environ. */
+bool heap_facts__environment_limits(const char *data, size_t len);
 
 /* Resident bytes; 0: not known. */
 uint64_t heap_facts__rss(pid_t pid);

@@ -184,6 +184,16 @@ static int add_file(struct heap_files *f, int fd, const char *path, const struct
 	return 0;
 }
 
+void heap_files__fear(struct heap_probed_file *throwing)
+{
+	struct heap_site *sites = (struct heap_site *)throwing->file.sites;
+	size_t i;
+
+	for (i = 0; i < throwing->file.sites_cnt; i++)
+		sites[i].flags |= HEAP_SITE_THROWS_AT_WILL;
+	throwing->is_feared = true;
+}
+
 int heap_files__of_fd(struct heap_files *f, int fd, const char *path, struct heap_probed_file **ret)
 {
 	struct heap_file_key key;

@@ -29,6 +29,7 @@ struct heap_probed_file {
 	/* Sites of it that are not in file, of functions that throw; owned, NULL: none. It has a
 	 * name and a file only. */
 	struct heap_probed_file *throwing;
+	bool is_feared; /* of such a one: heap_files__fear() was called */
 	enum parse_status status;
 	uint8_t build_id[WORKER_BUILD_ID_MAX];
 	uint32_t build_id_len;
@@ -54,5 +55,8 @@ int heap_files__of_mapping(struct heap_files *f, const struct process *p, const 
 /* The same of an open file; 'path' names it. */
 int heap_files__of_fd(struct heap_files *f, int fd, const char *path,
 		      struct heap_probed_file **ret);
+
+/* What throws in it may throw at any time from now on (HEAP_SITE_THROWS_AT_WILL). */
+void heap_files__fear(struct heap_probed_file *throwing);
 
 #endif

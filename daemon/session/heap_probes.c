@@ -225,6 +225,27 @@ int heap_probes__share(struct heap_probes *l)
 	return err;
 }
 
+/* Hits in between are missed: with both links in, each would count twice. */
+int heap_probes__renew(struct heap_probes *l, const struct heap_probed_file *file)
+{
+	struct probe_link *link = NULL, *next = NULL;
+	int err = 0, one;
+
+	if (l->is_detached)
+		return 0;
+	HASH_ITER (hh, l->by_key, link, next) {
+		if (link->key.file != file)
+			continue;
+		l->ops->free(link->attachment);
+		link->attachment = NULL;
+		one = attach(l, link);
+		if (one)
+			remove_link(l, link);
+		err = err ?: one;
+	}
+	return err;
+}
+
 void heap_probes__drop(struct heap_probes *l, pid_t pid)
 {
 	struct probe_link *link, *next;

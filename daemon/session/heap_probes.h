@@ -47,6 +47,9 @@ int heap_probes__add(struct heap_probes *l, const struct heap_probed_file *file,
 
 bool heap_probes__has(const struct heap_probes *l, const struct heap_probed_file *file, pid_t pid);
 
+/* The file's sites have changed: whatever link it has is replaced. 0 or the first -errno. */
+int heap_probes__renew(struct heap_probes *l, const struct heap_probed_file *file);
+
 /* The process has ended, or is not to be probed any more. */
 void heap_probes__drop(struct heap_probes *l, pid_t pid);
 

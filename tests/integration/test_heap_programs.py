@@ -104,6 +104,43 @@ def test_operator_new_throws_in_two(tmp_path, allocator, how):
                 assert load.popen.wait() == 0
 
 
+@pytest.mark.parametrize("order", ["alone", "first", "last"])
+def test_operator_new_throws_at_the_allocators_limit(tmp_path, order):
+    """Which only the process's own environment tells; also where others have none, who are probed
+    by the same link."""
+    if not (WORKLOADS / "heap_throws").exists():
+        pytest.skip("heap_throws was not built")
+    env = {**os.environ, "LD_PRELOAD": library("libtcmalloc_minimal.so.4")}
+    limited = {**env, "TCMALLOC_HEAP_LIMIT_MB": "100"}
+    with Workload("heap_throws", "fill", "3500", env=limited, stderr=subprocess.DEVNULL) as load:
+        with Workload("heap_throws", "large", "3500", env=env,
+                      stderr=subprocess.DEVNULL) as other:
+            pids = {"alone": f"{load.pid}", "first": f"{load.pid},{other.pid}",
+                    "last": f"{other.pid},{load.pid}"}[order]
+            result = run(CPROFD, "-v", "--pid", pids, "--heap", "1s", *arguments(tmp_path, 1))
+            assert result.status == 0, result.err
+            said = load.popen.stdout.read().split()
+            assert load.popen.wait() == 0 and other.popen.wait() == 0
+    assert said[0] == b"caught" and int(said[1]) > 10
+    assert f"pid {load.pid} limits the memory" in result.err, result.err
+    check_heap(pprof_reader.read(outputs(tmp_path)[0]), 1)
+
+
+@pytest.mark.parametrize("source", ["command", "preload"])
+def test_operator_new_throws_at_the_limit_of_a_command(tmp_path, source):
+    """Of a command, and of the program that it becomes."""
+    if not (WORKLOADS / "heap_throws").exists():
+        pytest.skip("heap_throws was not built")
+    env = {**os.environ, "TCMALLOC_HEAP_LIMIT_MB": "100",
+           "LD_PRELOAD": library("libtcmalloc_minimal.so.4")}
+    choice = "preload" if source == "preload" else "uprobe"
+    result = run(CPROFD, "--heap", "0", "--heap-source", choice, *arguments(tmp_path, 1), "--",
+                 "sh", "-c", f"exec {WORKLOADS / 'heap_throws'} fill 1500", env=env)
+    assert result.status == 0, result.err
+    assert re.search(rb"caught \d\d+", result.out), result.out
+    check_heap(pprof_reader.read(outputs(tmp_path)[0]), 1)
+
+
 @pytest.mark.parametrize("mode", ["exec", "thread_exec"])
 @pytest.mark.parametrize("source", ["pid", "command", "preload"])
 def test_another_program(tmp_path, source, mode):

@@ -191,6 +191,37 @@ static void test_seccomp_is_asked(void **state)
 	assert_int_equal(errno, ECHILD);
 }
 
+/* Whole names only, at the start of a string; an array without an end. */
+static void test_limits(void **state)
+{
+	static const struct {
+		const char *data;
+		size_t len;
+		bool is_limited;
+	} cases[] = {
+#define ENVIRONMENT(text, is) { text, sizeof(text) - 1, is }
+		ENVIRONMENT("", false),
+		ENVIRONMENT("TCMALLOC_HEAP_LIMIT_MB=100", true),
+		ENVIRONMENT("A=1\0TCMALLOC_HEAP_LIMIT_MB=100\0B=2\0", true),
+		ENVIRONMENT("A=1\0\0\0MIMALLOC_LIMIT_OS_ALLOC=1\0", true),
+		ENVIRONMENT("TCMALLOC_HEAP_LIMIT_MB=0\0B=2", false),
+		ENVIRONMENT("TCMALLOC_HEAP_LIMIT_MB=01\0", true),
+		ENVIRONMENT("TCMALLOC_HEAP_LIMIT_MB=\0", false),
+		ENVIRONMENT("TCMALLOC_HEAP_LIMIT_MB", false),
+		ENVIRONMENT("A=TCMALLOC_HEAP_LIMIT_MB=1\0", false),
+		ENVIRONMENT("XTCMALLOC_HEAP_LIMIT_MB=1\0", false),
+		ENVIRONMENT("TCMALLOC_HEAP_\0LIMIT_MB=1\0", false),
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		assert_int_equal(heap_facts__environment_limits(cases[i].data, cases[i].len),
+				 cases[i].is_limited);
+	assert_false(heap_facts__environment_limits(NULL, 0));
+	assert_false(heap_facts__is_limited(getpid()));
+	assert_false(heap_facts__is_limited(dead_process()));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -204,6 +235,7 @@ int main(void)
 		cmocka_unit_test(test_rss),
 		cmocka_unit_test(test_cgroups),
 		cmocka_unit_test(test_seccomp_is_asked),
+		cmocka_unit_test(test_limits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

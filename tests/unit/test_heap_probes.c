@@ -223,6 +223,28 @@ static void test_pause(void **state)
 		assert_false(kernel.list[i]->is_paused);
 }
 
+/* Paused they stay so; what cannot be put back is gone. */
+static void test_renew(void **state)
+{
+	struct heap_probes *l = *state;
+
+	assert_int_equal(heap_probes__add(l, &libc_file, 0), 0);
+	assert_int_equal(heap_probes__add(l, &other_file, 10), 0);
+	assert_int_equal(heap_probes__pause(l), 0);
+	assert_int_equal(heap_probes__renew(l, &libc_file), 0);
+	assert_int_equal(kernel.ever, 3);
+	assert_int_equal(links_of(&libc_file, 0), 1);
+	assert_true(kernel.list[1]->is_paused);
+	kernel.err = -ENOSPC;
+	assert_int_equal(heap_probes__renew(l, &libc_file), -ENOSPC);
+	assert_false(heap_probes__has(l, &libc_file, 10));
+	assert_int_equal(heap_probes__resume(l), 0);
+	assert_int_equal(kernel.cnt, 1);
+	heap_probes__detach(l);
+	assert_int_equal(heap_probes__renew(l, &other_file), 0);
+	assert_int_equal(kernel.cnt, 0);
+}
+
 static void test_detach(void **state)
 {
 	struct heap_probes *l = *state;
@@ -265,6 +287,7 @@ int main(void)
 		TEST(test_asked_for_all),
 		TEST(test_failures),
 		TEST(test_pause),
+		TEST(test_renew),
 		TEST(test_detach),
 		TEST(test_site_counts),
 	};

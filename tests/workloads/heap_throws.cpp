@@ -5,6 +5,7 @@
  *
  * heap_throws large MS   asks for more than can be had
  * heap_throws limit MS   takes small blocks up to a limit of its own
+ * heap_throws fill MS    takes small blocks up to whatever limit it was given
  * heap_throws_own small MS   has an allocator of its own, which refuses every other small block
  */
 #include <cstdio>
@@ -100,7 +101,7 @@ int main(int argc, char **argv)
 	printf("ready\n");
 	fflush(stdout);
 	while (now_ms() < end) {
-		if (is_limited)
+		if (is_limited || (argc > 1 && !strcmp(argv[1], "fill")))
 			fill_up();
 		else if (argc > 1 && !strcmp(argv[1], "small"))
 			delete[] ask(small);

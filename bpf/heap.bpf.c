@@ -109,8 +109,12 @@ static __noinline void enter_told(struct pt_regs *ctx, u64 cookie)
 	if (!counters)
 		return;
 	counters__add_shared(counters, COUNTER_FIRED);
-	if (!a.q || is_filtered(cookie)) {
+	if (is_filtered(cookie)) {
 		counters__add_shared(counters, COUNTER_FILTERED);
+		return;
+	}
+	if (!a.q) {
+		counters__add_shared(counters, COUNTER_UNSAMPLED);
 		return;
 	}
 	if (!a.pointer) {
@@ -239,8 +243,12 @@ static __always_inline bool enter_alloc(struct pt_regs *ctx, u64 cookie)
 	if (!counters || !cpu)
 		return false;
 	counters__add_shared(counters, COUNTER_FIRED);
-	if (is_paused(cookie) || is_filtered(cookie)) {
+	if (is_filtered(cookie)) {
 		counters__add_shared(counters, COUNTER_FILTERED);
+		return false;
+	}
+	if (is_paused(cookie)) {
+		counters__add_shared(counters, COUNTER_UNSAMPLED);
 		return false;
 	}
 	if (heap_site__goes_on(ctx, cookie)) {

@@ -75,7 +75,7 @@ const volatile bool heap_memory_is_strict = false; /* vm.overcommit_memory = 2 *
 /* While it is 0 nothing is counted but what was selected before, and our own calibration. */
 volatile __u32 heap_is_open = 0;
 volatile __u32 heap_has_ended_live = 0;
-/* Probability, of 2^32, that probes are on; UINT32_MAX is 1. 0: hits are counted as filtered. */
+/* Probability, of 2^32, that probes are on; UINT32_MAX is 1. 0: hits are counted as unsampled. */
 volatile __u32 heap_q = 0;
 
 #endif

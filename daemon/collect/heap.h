@@ -60,7 +60,7 @@ int heap_attachment__resume(struct heap_attachment *a);
 void collector__heap_end_live(struct collector *c);
 
 /* With what probability probes are on from now on, q / 2^32; UINT32_MAX is 1. 0: they are off, also
- * while there are links: hits are counted as filtered. */
+ * while there are links: hits are counted as unsampled. */
 void collector__heap_set_q(struct collector *c, uint32_t q);
 
 /* Calls fn for every entry of the live set, in no order, until it returns non-zero, which is

@@ -16,7 +16,8 @@
  *	sites                   [{function, file, module, callers, AMOUNTS, ages, inuse_space_at,
  *	                        has_grown}], the largest first, a line each; callers of its
  *	                        heaviest stack, up to four, the innermost first
- *	cost                    {alloc_hits, free_hits, ns_per_hit, cpu_percent, on_percent};
+ *	cost                    {alloc_hits, free_hits, other_hits, ns_per_hit, cpu_percent,
+ *	                        on_percent}; other_hits: of processes that are not of the target;
  *	                        cpu_percent null: not known
  *
  * AMOUNTS are alloc_samples, alloc_objects, alloc_space, alloc_space_low and alloc_space_high (the
@@ -162,8 +163,9 @@ static json_t *make_sources(const struct heap_report *r)
 
 static json_t *make_cost(const struct heap_report_cost *c)
 {
-	return json_pack("{s:o, s:o, s:o, s:o, s:o}", "alloc_hits", json_value__u64(c->alloc_hits),
-			 "free_hits", json_value__u64(c->free_hits), "ns_per_hit",
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "alloc_hits",
+			 json_value__u64(c->alloc_hits), "free_hits", json_value__u64(c->free_hits),
+			 "other_hits", json_value__u64(c->other_hits), "ns_per_hit",
 			 make_real(c->ns_per_hit), "cpu_percent",
 			 c->cpu_percent >= 0 ? make_real(c->cpu_percent) : json_null(),
 			 "on_percent", make_real(c->on_percent));

@@ -492,6 +492,11 @@ static void put_cost(struct screen *s)
 	buf__puts(s->out, " hits of allocation functions, ");
 	columns__count(s->out, c->free_hits);
 	buf__puts(s->out, " of free functions\n");
+	if (c->other_hits) {
+		buf__puts(s->out, "      ");
+		columns__count(s->out, c->other_hits);
+		buf__puts(s->out, " hits of other processes that use the same files\n");
+	}
 	if (!c->alloc_hits && !c->free_hits)
 		return;
 	buf__puts(s->out, "      ");

@@ -70,9 +70,10 @@ struct heap_report_process {
 /* What probing has cost those who were probed. */
 struct heap_report_cost {
 	uint64_t alloc_hits, free_hits;
-	double ns_per_hit;  /* on average */
-	double cpu_percent; /* of the CPU time the target used meanwhile; negative: not known */
-	double on_percent;  /* of the window in which the probes were on; 100 without a budget */
+	uint64_t other_hits; /* of processes that are not of the target but use the same files */
+	double ns_per_hit;   /* on average */
+	double cpu_percent;  /* of the CPU time the target used meanwhile; negative: not known */
+	double on_percent;   /* of the window in which the probes were on; 100 without a budget */
 };
 
 struct heap_report {

@@ -47,6 +47,7 @@ void heap_cost__add(struct heap_cost_totals *t, const struct heap_hits *before,
 
 	t->alloc_hits += now->allocs - before->allocs;
 	t->free_hits += now->frees - before->frees;
+	t->other_hits += now->others - before->others;
 	t->cost_ns += (double)(now->allocs - before->allocs) * alloc_ns;
 	t->cost_ns += (double)(now->selected - before->selected) * costs->alloc_ns * SELECTED_HITS;
 	t->cost_ns += (double)(now->frees - before->frees) * free_ns;
@@ -54,7 +55,9 @@ void heap_cost__add(struct heap_cost_totals *t, const struct heap_hits *before,
 
 double heap_cost__percent(const struct heap_cost_totals *t)
 {
-	return t->cpu_ns ? 100 * t->cost_ns / (double)t->cpu_ns : -1;
+	if (!t->cpu_ns)
+		return -1;
+	return fmin(100 * (t->cost_ns - t->untimed_cost_ns) / (double)t->cpu_ns, 100);
 }
 
 double heap_cost__ns_per_hit(const struct heap_cost_totals *t)

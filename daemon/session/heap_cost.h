@@ -15,10 +15,12 @@
 /* Sums since the start of the window. */
 struct heap_cost_totals {
 	uint64_t alloc_hits, free_hits;
+	uint64_t other_hits; /* of processes that are not of the TARGET: not part of the cost */
 	double cost_ns;
-	uint64_t cpu_ns;   /* of the processes probed; 0: not known */
-	uint64_t on_ns;    /* the probes were on */
-	uint64_t total_ns; /* of the window */
+	double untimed_cost_ns; /* of it: since cpu_ns is known, which ends with the processes */
+	uint64_t cpu_ns;        /* of the processes probed; 0: not known */
+	uint64_t on_ns;         /* the probes were on */
+	uint64_t total_ns;      /* of the window */
 	/* CPU time less what the probes took of it: whether they are on or not, it is what the
 	 * processes get done. */
 	double own_ns;
@@ -26,9 +28,10 @@ struct heap_cost_totals {
 	double sliced_own_ns, sliced_cost_ns;
 };
 
-/* Counters since the start, of all CPUs. */
+/* Counters since the start, of all CPUs. Probes that are in for all who map a file are hit by
+ * others than the TARGET, too: what that costs these, it does not cost the TARGET. */
 struct heap_hits {
-	uint64_t allocs, frees;
+	uint64_t allocs, frees, others;
 	uint64_t selected; /* of the allocs: their return was probed, too */
 };
 
@@ -45,7 +48,7 @@ void heap_cost__add(struct heap_cost_totals *t, const struct heap_hits *before,
 		    const struct heap_hits *now, const struct heap_costs *costs,
 		    const struct heap_site_counts *sites);
 
-/* In percent of cpu_ns; negative: not known. */
+/* In percent of cpu_ns, 100 at most: what a hit costs is an estimate. Negative: not known. */
 double heap_cost__percent(const struct heap_cost_totals *t);
 double heap_cost__ns_per_hit(const struct heap_cost_totals *t); /* 0 without a hit */
 

@@ -389,6 +389,7 @@ static void fill_cost(struct maker *m)
 	m->report->cost = (struct heap_report_cost){
 		.alloc_hits = cost->alloc_hits,
 		.free_hits = cost->free_hits,
+		.other_hits = cost->other_hits,
 		.ns_per_hit = heap_cost__ns_per_hit(cost),
 		.cpu_percent = heap_cost__percent(cost),
 		.on_percent =
@@ -496,9 +497,10 @@ static int add_comments(struct maker *m)
 	}
 	buf__clear(&text);
 	buf__printf(&text,
-		    "#cost alloc_hits=%" PRIu64 " free_hits=%" PRIu64
+		    "#cost alloc_hits=%" PRIu64 " free_hits=%" PRIu64 " other_hits=%" PRIu64
 		    " ns_per_hit=%.0f on_percent=%.4g",
-		    r->cost.alloc_hits, r->cost.free_hits, r->cost.ns_per_hit, r->cost.on_percent);
+		    r->cost.alloc_hits, r->cost.free_hits, r->cost.other_hits, r->cost.ns_per_hit,
+		    r->cost.on_percent);
 	if (r->cost.cpu_percent >= 0)
 		buf__printf(&text, " cpu_percent=%.3g", r->cost.cpu_percent);
 	if (sliced_ns > 0)

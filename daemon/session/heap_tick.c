@@ -68,21 +68,35 @@ void heap_tick__leave(struct heap_targets *t, struct heap_target *target)
 	t->cpu_gone_ns += target->cpu_ns;
 }
 
+/* Of the TARGET. They are read while others add to them, one after the other: never less than the
+ * last time. */
+static void add_own_hits(const struct event_counters *c, uint64_t *hits, uint64_t *others)
+{
+	uint64_t fired = c->value[COUNTER_FIRED], filtered = c->value[COUNTER_FILTERED];
+
+	if (fired > filtered && fired - filtered > *hits)
+		*hits = fired - filtered;
+	*others += filtered;
+}
+
 static void read_hits(struct heap_targets *t, struct heap_hits *ret)
 {
 	struct probe_counters counters;
 	struct event_counters frees;
+	uint64_t others = 0;
 	const __u64 *v;
 
 	*ret = t->hits;
 	if (!collector__counters(t->s->collector, t->run->probe, &counters)) {
 		v = counters.kernel.value;
-		ret->allocs = v[COUNTER_FIRED];
+		add_own_hits(&counters.kernel, &ret->allocs, &others);
 		ret->selected =
 			v[COUNTER_SUBMITTED] + v[COUNTER_FAILED] + v[COUNTER_DROPPED_NO_RETURN];
 	}
 	if (!collector__heap_frees(t->s->collector, &frees))
-		ret->frees = frees.value[COUNTER_FIRED];
+		add_own_hits(&frees, &ret->frees, &others);
+	if (others > ret->others)
+		ret->others = others;
 }
 
 /* How large they are: all of a few processes; of many as many as there is time for, in turns. */
@@ -135,6 +149,11 @@ static void measure(struct heap_targets *t)
 	t->read_took_ns = now_ns - start_ns;
 	if (cpu_ns < t->totals.cpu_ns)
 		cpu_ns = t->totals.cpu_ns;
+	/* Whoever ends is not asked again, and has been hit until then. */
+	if (cpu_ns > t->totals.cpu_ns)
+		t->totals.untimed_cost_ns = 0;
+	else
+		t->totals.untimed_cost_ns += t->totals.cost_ns - cost_ns;
 	own_ns = heap_cost__own(cpu_ns - t->totals.cpu_ns, t->totals.cost_ns - cost_ns);
 	t->totals.cpu_ns = cpu_ns;
 	t->totals.own_ns += own_ns;

@@ -140,11 +140,16 @@ def test_many_processes_at_once(tmp_path):
         for load in loads + others:
             load.stop()
     profile = pprof_reader.read(outputs(tmp_path)[0])
-    check_heap(profile, 1)
+    counters = check_heap(profile, 1)
     for load in loads:
         ours = amounts_of(profile, lambda s, pid=load.pid: s.pid == pid)
         assert ours == load.truth.amounts(), f"of {load.pid}"
     assert {s.pid for s in profile.samples} == {load.pid for load in loads}
+    # What the others are hit by is counted, but not as a cost of those that were asked for.
+    (cost,) = (c for c in profile.comments if c.startswith("#cost "))
+    hits = {k: float(v) for k, v in (part.split("=") for part in cost.split()[1:])}
+    assert hits["alloc_hits"] == counters["fired"] - counters["filtered"]
+    assert hits["other_hits"] >= counters["filtered"] > 0
 
 
 # --- few of them ----------------------------------------------------------------------------------

@@ -35,6 +35,34 @@ static void test_plain_hits(void **state)
 	assert_float_equal(t.cost_ns, 1108000, 0.5);
 }
 
+/* What others are hit by does not cost the TARGET. */
+static void test_hits_of_others(void **state)
+{
+	const struct heap_costs costs = { .alloc_ns = 700, .free_ns = 600 };
+	const struct heap_site_counts sites = { .allocs = 1, .frees = 1 };
+	const struct heap_hits before = { .allocs = 5, .frees = 5, .others = 100 },
+			       now = { .allocs = 15, .frees = 5, .others = 1000100 };
+	struct heap_cost_totals t = { .cpu_ns = 1000000 };
+
+	heap_cost__add(&t, &before, &now, &costs, &sites);
+	assert_int_equal(t.other_hits, 1000000);
+	assert_int_equal(t.alloc_hits, 10);
+	assert_float_equal(t.cost_ns, 1.08 * 7000, 0.5);
+}
+
+/* Of what was hit after its CPU time was known for the last time no share is told, nor more than
+ * all of it. */
+static void test_percent_of_who_has_ended(void **state)
+{
+	struct heap_cost_totals t = { .cost_ns = 900, .untimed_cost_ns = 400, .cpu_ns = 1000 };
+
+	assert_float_equal(heap_cost__percent(&t), 50, 0.001);
+	t.untimed_cost_ns = 0;
+	assert_float_equal(heap_cost__percent(&t), 90, 0.001);
+	t.cost_ns = 1100;
+	assert_float_equal(heap_cost__percent(&t), 100, 0);
+}
+
 static void test_stepped_sites(void **state)
 {
 	const struct heap_costs costs = { .alloc_ns = 700, .free_ns = 600, .stepped_ns = 8000 };
@@ -226,6 +254,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_plain_hits),
+		cmocka_unit_test(test_hits_of_others),
+		cmocka_unit_test(test_percent_of_who_has_ended),
 		cmocka_unit_test(test_stepped_sites),
 		cmocka_unit_test(test_nothing_known),
 		cmocka_unit_test(test_cpu_time),

@@ -113,6 +113,7 @@ static void test_golden_alloc(void **state)
 	p->heap->interval_bytes = 0;
 	p->heap->cost.on_percent = 12.5;
 	p->heap->cost.cpu_percent = -1;
+	p->heap->cost.other_hits = 1234567;
 	out = view(p, 80, false);
 	assert_golden("heap_view_alloc.txt", &out);
 	assert_fits(&out, 80);

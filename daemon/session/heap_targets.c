@@ -7,6 +7,7 @@
 #include "session/heap_targets.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -63,6 +64,7 @@ static int leave(struct heap_targets *t, struct heap_target *target, bool has_en
 {
 	int err = 0;
 
+	t->missed_cnt += has_ended && !target->is_probed && target->attach_err == -ESRCH;
 	if (!has_ended || !target->is_final)
 		err = forget_memory(t, target->pid, time_ns);
 	if (!t->is_detached)
@@ -412,6 +414,10 @@ unsigned int heap_targets__sources(const struct heap_targets *t)
 
 int heap_targets__check(const struct heap_targets *t)
 {
+	if (t->missed_cnt)
+		log_warn("heap: %" PRIu64 " processes ended before they could be probed: what they "
+			 "allocated is missing",
+			 t->missed_cnt);
 	if (t->probed_cnt)
 		return EXIT_STATUS_OK;
 	log_err("--heap: nobody of the TARGET could be probed%s%s", t->first_refusal[0] ? ": " : "",

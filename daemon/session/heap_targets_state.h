@@ -43,6 +43,7 @@ struct heap_targets {
 	bool returns_are_safe; /* under seccomp */
 	bool is_detached;
 	uint64_t probed_cnt; /* processes, ever */
+	uint64_t missed_cnt; /* that had ended when their turn came */
 	unsigned int sources;
 	unsigned int said_cnt;
 	char first_refusal[320]; /* of whoever could not be probed first */
@@ -56,6 +57,7 @@ struct heap_targets {
 	double slice_own_ns; /* of the processes, in that slice, so far */
 	double slice_cost_ns, slice_planned_ns;
 	uint64_t start_ns, read_ns, next_measure_ns, next_look_ns;
+	uint64_t newcomers_ns; /* when processes that came meanwhile are looked for */
 	uint64_t read_took_ns; /* the processes' clocks, the last time */
 	uint64_t cpu_gone_ns;  /* of processes that ended */
 	pid_t size_cursor;     /* the process whose RSS was read last */

@@ -16,6 +16,7 @@
 #define FIRST_POINT_NS (5 * NSEC_PER_SEC) /* of a window without a planned end */
 #define RSS_READS_MAX  64                 /* processes in one measure; the others' turn comes */
 #define READ_SHARE     20                 /* of the time at most is spent with reading clocks */
+#define NEWCOMERS_NS   (NSEC_PER_SEC / 100)
 
 /* Children that a process has waited for are of the TARGET where all its descendants are. */
 static bool counts_children(const struct heap_targets *t)
@@ -335,6 +336,7 @@ static uint64_t turn_due_ns(const struct heap_targets *t)
 
 void heap_targets__tick(struct heap_targets *t, uint64_t now_ns)
 {
+	t->newcomers_ns = now_ns + NEWCOMERS_NS;
 	if (t->is_detached)
 		return;
 	if (now_ns >= t->next_measure_ns) {
@@ -351,6 +353,22 @@ void heap_targets__tick(struct heap_targets *t, uint64_t now_ns)
 	look(t, now_ns);
 }
 
+/* What somebody new allocates until probes of its own are in is not seen: it is looked for more
+ * often than samples need. */
+static bool awaits_newcomers(const struct heap_targets *t)
+{
+	switch (t->s->opts->target) {
+	case TARGET_COMMAND:
+	case TARGET_COMM:
+	case TARGET_CGROUP:
+		return t->sources != HEAP_SOURCE_PRELOAD && !heap_probes__is_shared(t->links);
+	case TARGET_PIDS:
+	case TARGET_HOST:
+		break;
+	}
+	return false;
+}
+
 uint64_t heap_targets__due_ns(const struct heap_targets *t)
 {
 	uint64_t due_ns = turn_due_ns(t);
@@ -359,6 +377,8 @@ uint64_t heap_targets__due_ns(const struct heap_targets *t)
 		return UINT64_MAX;
 	if (t->next_measure_ns < due_ns)
 		due_ns = t->next_measure_ns;
+	if (awaits_newcomers(t) && t->newcomers_ns < due_ns)
+		due_ns = t->newcomers_ns;
 	return t->next_point_ns < due_ns ? t->next_point_ns : due_ns;
 }
 

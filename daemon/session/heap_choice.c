@@ -43,6 +43,11 @@ static void check(struct heap_targets *t, struct heap_target *target)
 	if (facts.seccomp && !t->returns_are_safe)
 		target->refusal = "it is under seccomp, which on this kernel ends a process that "
 				  "returns through a probe; Linux 6.14 does not";
+	if (facts.is_translated) {
+		target->refusal = "it runs under valgrind, which would take a probe for a "
+				  "breakpoint of the program's own";
+		heap_probes__drop(t->links, target->pid); /* of its launcher */
+	}
 }
 
 /*

@@ -25,6 +25,11 @@
 
 #define PROC_FILE_MAX_BYTES   65536
 #define ENVIRONMENT_MAX_BYTES (1u << 20)
+#define MAPS_MAX_BYTES        (4u << 20)
+
+/* /usr/libexec/valgrind/callgrind-amd64-linux, and what each tool has its guest preload. */
+#define VALGRIND_SUFFIX  "-amd64-linux"
+#define VALGRIND_LIBRARY "/vgpreload_core-"
 
 #ifdef __x86_64__
 #define NR_URETPROBE 335
@@ -77,12 +82,43 @@ int heap_facts__parse(const char *text, struct heap_facts *ret)
 	return 0;
 }
 
+static bool is_named_as_valgrind(const char *executable)
+{
+	size_t len = strlen(executable), suffix_len = strlen(VALGRIND_SUFFIX);
+
+	return len > suffix_len && !strcmp(executable + len - suffix_len, VALGRIND_SUFFIX);
+}
+
+bool heap_facts__is_valgrind(const char *executable, const char *maps)
+{
+	return is_named_as_valgrind(executable) && strstr(maps, VALGRIND_LIBRARY);
+}
+
+static bool is_under_valgrind(pid_t pid)
+{
+	_cleanup_buf_ struct buf maps = BUF_INIT;
+	char path[64], executable[PATH_MAX];
+	ssize_t len;
+
+	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
+	len = readlink(path, executable, sizeof(executable) - 1);
+	if (len <= 0)
+		return false;
+	executable[len] = '\0';
+	return is_named_as_valgrind(executable) &&
+	       !read_bounded(pid, "maps", MAPS_MAX_BYTES, &maps) && maps.data &&
+	       heap_facts__is_valgrind(executable, maps.data);
+}
+
 int heap_facts__read(pid_t pid, struct heap_facts *ret)
 {
 	_cleanup_buf_ struct buf text = BUF_INIT;
 	int err = read_proc(pid, "status", &text);
 
-	return err ?: heap_facts__parse(text.data, ret);
+	err = err ?: heap_facts__parse(text.data, ret);
+	if (!err)
+		ret->is_translated = is_under_valgrind(pid);
+	return err;
 }
 
 /* tcmalloc's, mimalloc's; what else jemalloc and glibc are told makes nothing fail. */

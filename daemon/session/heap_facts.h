@@ -15,10 +15,17 @@ struct heap_facts {
 	unsigned int seccomp; /* 0: none, 1: strict, 2: filters */
 	pid_t tracer;         /* 0: nobody */
 	bool has_leader;      /* false: its first thread has ended, others have not */
+	bool is_translated;   /* its code is read, not run: by valgrind */
 };
 
 /* 0 or -errno; -ESRCH: there is no such process. */
 int heap_facts__read(pid_t pid, struct heap_facts *ret);
+
+/*
+ * Whether that is the program of one of valgrind's tools, with these /proc/PID/maps. It translates
+ * what it finds in memory, and what is found where a probe is ends the process.
+ */
+bool heap_facts__is_valgrind(const char *executable, const char *maps);
 
 /* The text of /proc/PID/status. -EBADMSG: without these lines. */
 int heap_facts__parse(const char *text, struct heap_facts *ret);

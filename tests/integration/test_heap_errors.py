@@ -185,6 +185,33 @@ def test_seccomp_strict(tmp_path, interval):
         assert counters["fired"] > counters["filtered"]
 
 
+def test_under_valgrind(tmp_path):
+    """It takes the instructions from memory: with a probe among them it ends the program."""
+    argv = [which("valgrind"), "--tool=none", "-q", "--log-file=/dev/null"]
+    script = "read go; echo alive $go$go"
+    with subprocess.Popen([*argv, "sh", "-c", script], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE) as target:
+        wait_until(lambda: "libc.so" in Path(f"/proc/{target.pid}/maps").read_text())
+        time.sleep(SETTLE_S)
+        check_cannot(tmp_path, target.pid, "valgrind")
+        assert target.communicate(b"x\n", timeout=60)[0] == b"alive xx\n"
+        assert target.returncode == 0
+    result = cprofd("--heap", "0", "--heap-interval", "1", "-o", tmp_path / "x.pb.gz", "--", *argv,
+                    "sh", "-c", "echo alive")
+    assert result.status == 0 and result.out.startswith(b"alive\n"), result.err
+
+
+def test_children_that_ended_too_soon(tmp_path):
+    """Before they were found, and so before they could be probed: that is said."""
+    script = "i=0; while [ $i -lt 100 ]; do /bin/true; i=$((i+1)); done"
+    argv = ["-q", "-o", tmp_path / "x.pb.gz", "--", "sh", "-c", script]
+    result = cprofd("--heap", "0", "--heap-source", "uprobe", *argv)
+    assert result.status == 0 and len(result.err_lines) == 1, result.err
+    assert re.search(r"\d+ processes ended before they could be probed", result.err), result.err
+    result = cprofd("--heap", "0", *argv)
+    assert result.status == 0 and not result.err, result.err
+
+
 class Debugged:
     """heap_debug attached to a process, with a breakpoint if there is an address."""
 

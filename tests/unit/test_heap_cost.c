@@ -176,6 +176,20 @@ static void test_status(void **state)
 	assert_int_equal(heap_facts__read(dead_process(), &facts), -ESRCH);
 }
 
+static void test_valgrind(void **state)
+{
+	static const char tool[] = "/usr/libexec/valgrind/callgrind-amd64-linux";
+	static const char maps[] = "00108000-00109000 r-xp 00000000 fe:00 7 /bin/true\n"
+				   "04838000-04839000 r-xp 00001000 fe:00 8 "
+				   "/usr/libexec/valgrind/vgpreload_core-amd64-linux.so\n";
+
+	assert_true(heap_facts__is_valgrind(tool, maps));
+	assert_false(heap_facts__is_valgrind(tool, "00108000-00109000 r-xp 0 fe:00 7 /bin/true\n"));
+	assert_false(heap_facts__is_valgrind("/usr/bin/server", maps));
+	assert_false(heap_facts__is_valgrind("-amd64-linux", maps));
+	assert_false(heap_facts__is_valgrind("", ""));
+}
+
 static void test_rss(void **state)
 {
 	size_t bytes = 64 << 20, i;
@@ -262,6 +276,7 @@ int main(void)
 		cmocka_unit_test(test_cpu_time_of_processes),
 		cmocka_unit_test(test_own),
 		cmocka_unit_test(test_status),
+		cmocka_unit_test(test_valgrind),
 		cmocka_unit_test(test_rss),
 		cmocka_unit_test(test_cgroups),
 		cmocka_unit_test(test_seccomp_is_asked),

@@ -191,11 +191,12 @@ static void print_waits(const struct kind_run *run, uint64_t duration_ns, size_t
 			 run->probe->name, homeless);
 }
 
-/* What is lost keeps its weight, on [lost]. */
-static void print_allocs(const struct options *opts, const struct kind_run *run,
-			 uint64_t duration_ns)
+/* What is lost keeps its weight, on [lost]. A process that selects by itself has its own interval:
+ * the profile's period, which is 0 where there are several, or none is known. */
+static void print_allocs(const struct kind_run *run, uint64_t duration_ns)
 {
 	const struct accounting *a = &run->account;
+	char interval[64] = "at the processes' own intervals";
 
 	print_drops(a);
 	if (accounting__stacks_dropped(a))
@@ -206,11 +207,12 @@ static void print_allocs(const struct options *opts, const struct kind_run *run,
 			 "set, which was full, here or in the process (take a larger "
 			 "--heap-interval), or of an operator new that might have thrown",
 			 run->probe->name, run->heap_live_full);
-	log_info("%s: %.2f s, a sample every %" PRIu64 " bytes: %" PRIu64 " samples of %" PRIu64
-		 " calls, %" PRIu64 " lost",
-		 run->probe->name, SECONDS(duration_ns), opts->heap_interval_bytes, a->aggregated,
-		 a->fired - a->filtered - a->nested,
-		 accounting__dropped_total(a) + accounting__stacks_dropped(a));
+	if (run->profile->period)
+		snprintf(interval, sizeof(interval), "a sample every %" PRId64 " bytes",
+			 run->profile->period);
+	log_info("%s: %.2f s, %s: %" PRIu64 " samples of %" PRIu64 " calls, %" PRIu64 " lost",
+		 run->probe->name, SECONDS(duration_ns), interval, a->aggregated,
+		 a->fired - a->filtered - a->nested, accounting__dropped_total(a));
 }
 
 void summary__print_totals(const struct options *opts, const struct kind_run *run,
@@ -224,7 +226,7 @@ void summary__print_totals(const struct options *opts, const struct kind_run *ru
 		log_err("%s: accounts do not balance: %s is off by %" PRId64 "; please report this",
 			run->probe->name, identity, imbalance);
 	if (run->heap)
-		print_allocs(opts, run, duration_ns);
+		print_allocs(run, duration_ns);
 	else if (run->sched)
 		print_waits(run, duration_ns, cpus_cnt, opts->verbose);
 	else

@@ -275,6 +275,9 @@ def test_while_nobody_reads(tmp_path):
     assert lost, "stopped for seconds with every allocation sampled"
     assert profile.total(lambda s: s.is_lost) >= counters["dropped.ring_full"]
     assert "ring_full" in result.err, result.err
+    said = re.search(r"every 1 bytes: (\d+) samples of (\d+) calls, (\d+) lost", result.err)
+    kept, calls, missing = map(int, said.groups())
+    assert kept + missing == calls, said.group()
 
 
 NAMES = ["fired", "filtered", "nested", "unsampled", "failed", "submitted", "consumed",
@@ -364,6 +367,24 @@ def test_registers_are_left_alone(tmp_path, program, interval):
     assert counters["fired"] - counters["filtered"] > 100, counters
     if interval == "1":
         assert amounts_of(profile)["alloc_filled"].alloc_objects > 100
+
+
+def test_a_process_that_selects_has_its_own_interval(tmp_path):
+    """That is told, not what was asked for."""
+    if not PRELOAD.exists():
+        pytest.skip(f"{PRELOAD} was not built")
+    env = {**os.environ, "LD_PRELOAD": str(PRELOAD), "CPROF_HEAP_INTERVAL": "8192"}
+    with HeapLoad("heap_truth", "30", "16", env=env) as load:
+        with Heap("--pid", load.pid, "--heap", "0", *arguments(tmp_path, INTERVAL)) as running:
+            running.wait_probed(load.pid)
+            time.sleep(SETTLE_S)
+            load.work()
+            result = running.end()
+        assert load.end() == 0
+    assert "a sample every 8192 bytes" in result.err, result.err
+    profile = pprof_reader.read(outputs(tmp_path)[0])
+    check_heap(profile)
+    assert profile.period == 8192
 
 
 @pytest.mark.parametrize("source", ["uprobe", "preload"])

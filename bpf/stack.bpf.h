@@ -107,7 +107,7 @@ static __always_inline void stack__take_user(struct scratch *s, u32 slot, struct
 	w->frame.has_regs = 1;
 	w->trampoline = compat__return_trampoline(task);
 	w->window_start = ~0ULL;
-	unwind_user_stack(slot);
+	unwind__walk(s, slot);
 }
 
 /* One more copy for this process? A program whose tables cannot be made must not cost a copy at

@@ -11,18 +11,26 @@
 #define SEARCH_STEPS  10 /* log2(UNWIND_LEAF_ROWS) */
 #define MAPPING_STEPS 8  /* log2(UNWIND_MAPPINGS) */
 
+#define DEPTH_BITS_MAX 16
+
 #define PROBED_RETURNS_MAX   16 /* calls of a thread, innermost first */
 #define RETURN_ADDRESS_BYTES 8
 
 _Static_assert(UNWIND_LEAF_ROWS == 1 << SEARCH_STEPS, "the search covers a page");
 _Static_assert(UNWIND_MAPPINGS == 1 << MAPPING_STEPS, "the search covers a slot");
+_Static_assert(MAX_USER_FRAMES <= 1 << DEPTH_BITS_MAX, "no depth has a bit above");
 
-/* Index of the last mapping that starts at or below pc. */
-static __always_inline u64 find_mapping(const struct unwind_slot *s, u64 pc)
+/*
+ * Index of the last mapping that starts at or below pc. The search begins at 0, but the verifier
+ * must not know: it would leave it one state for every mapping there may be, and each of them it
+ * follows to the end of the step.
+ */
+static __always_inline u64 find_mapping(const struct unwind_slot *s, u64 pc, u32 depth)
 {
-	u64 lo = 0, mid;
+	u64 lo = depth >> DEPTH_BITS_MAX, mid;
 	int step;
 
+	BOUND(lo, UNWIND_MAPPINGS - 1);
 #pragma unroll
 	for (step = UNWIND_MAPPINGS / 2; step; step >>= 1) {
 		mid = lo + step;
@@ -174,7 +182,7 @@ __noinline int unwind_one_frame(u32 scratch_slot, u32 depth)
 	BOUND(idx, MAX_FRAMES - 1);
 	pc = s->walk.frame.pc - !s->walk.frame.exact;
 	s->event.frames[idx] = pc;
-	mapping = find_mapping(slot, pc);
+	mapping = find_mapping(slot, pc, depth);
 	if (pc < slot->start[mapping] || pc >= slot->end[mapping])
 		return UNWIND_COLD; /* new code, or none: user space knows */
 	s->event.header.user_frames_cnt = depth + 1;
@@ -188,24 +196,12 @@ __noinline int unwind_one_frame(u32 scratch_slot, u32 depth)
 	return step_by_rule(&s->walk, rule);
 }
 
-__noinline int unwind_user_stack(u32 slot)
+__noinline int unwind_some_frames(u32 slot, u32 depth)
 {
-	struct unwind_control *control;
-	int outcome = UNWIND_TOO_DEEP;
-	struct scratch *s;
-	u32 depth, zero = 0;
+	int outcome = UNWIND_CONTINUE;
+	u32 i;
 
-	control = bpf_map_lookup_elem(&unwind_control, &zero);
-	s = bpf_map_lookup_elem(&scratch, &slot);
-	if (!control || !s)
-		return 0;
-	for (depth = 0; depth < MAX_USER_FRAMES; depth++) {
-		outcome = unwind_one_frame(slot, depth);
-		if (outcome != UNWIND_CONTINUE)
-			break;
-	}
-	if (s->walk.generation & 1 || s->walk.generation != *(volatile u64 *)&control->generation)
-		outcome = UNWIND_TABLE_CHANGED;
-	s->event.header.outcome = outcome == UNWIND_CONTINUE ? UNWIND_TOO_DEEP : outcome;
-	return 0;
+	for (i = 0; i < FRAMES_AT_ONCE && outcome == UNWIND_CONTINUE; i++)
+		outcome = unwind_one_frame(slot, depth + i);
+	return outcome;
 }

@@ -8,13 +8,17 @@
 
 #include "maps.bpf.h"
 
+#define FRAMES_AT_ONCE 32 /* and as many times that: the verifier goes round every loop */
+
+_Static_assert(MAX_USER_FRAMES % FRAMES_AT_ONCE == 0, "a walk is a number of whole pieces");
+
 /*
- * Walks from scratch slot 'slot', whose .walk holds the registers and .walk.process the tables, and
- * writes the addresses to its .event.frames from kernel_frames_cnt on; user_frames_cnt and outcome
- * are set. Outcome UNWIND_COLD: something is not in the tables, nothing of the frames is to be
- * used. Scalars only: verifiers before 5.12 refuse pointer arguments of global functions.
+ * Walks up to FRAMES_AT_ONCE frames from the one that .walk.frame of scratch slot 'slot' describes,
+ * which is the walk's number 'depth'; addresses go to .event.frames from kernel_frames_cnt on,
+ * user_frames_cnt is set. Returns the outcome. Scalars only: verifiers before 5.12 refuse pointer
+ * arguments of global functions.
  */
-int unwind_user_stack(u32 slot);
+int unwind_some_frames(u32 slot, u32 depth);
 
 /*
  * Finds the tables of a sample's process. False: user space has not given any, or they are of
@@ -37,6 +41,27 @@ static __always_inline bool unwind__find_process(struct unwind_context *w,
 		return false;
 	w->process = p->slot;
 	return true;
+}
+
+/*
+ * Walks from s, whose .walk holds the registers and .walk.process the tables: the addresses,
+ * user_frames_cnt and the outcome are set. Outcome UNWIND_COLD: something is not in the tables,
+ * nothing of the frames is to be used. 'slot' is that of s.
+ */
+static __always_inline void unwind__walk(struct scratch *s, u32 slot)
+{
+	u32 depth, zero = 0;
+	struct unwind_control *control = bpf_map_lookup_elem(&unwind_control, &zero);
+	int outcome = UNWIND_CONTINUE;
+
+	if (!control)
+		return;
+	for (depth = 0; depth < MAX_USER_FRAMES && outcome == UNWIND_CONTINUE;
+	     depth += FRAMES_AT_ONCE)
+		outcome = unwind_some_frames(slot, depth);
+	if (s->walk.generation & 1 || s->walk.generation != *(volatile u64 *)&control->generation)
+		outcome = UNWIND_TABLE_CHANGED;
+	s->event.header.outcome = outcome == UNWIND_CONTINUE ? UNWIND_TOO_DEEP : outcome;
 }
 
 #endif

@@ -31,25 +31,22 @@ static __always_inline u32 prev_state(const u64 *ctx, struct task_struct *prev)
 		return (u32)ctx[3];
 	if (bpf_core_field_exists(prev->__state))
 		return prev->__state;
-	return (u32)((struct task_struct___state *)prev)->state;
+	return (u32)prev->state;
 }
 
 /* Below the TARGET's cgroup. Its own answer for a task that is not the current one. */
 static __noinline bool is_below(struct cgroup *cgroup)
 {
-	struct cgroup___ancestors *by_address = (void *)cgroup;
-	struct cgroup___ids *by_id = (void *)cgroup;
 	int level = BPF_CORE_READ(cgroup, level), i;
 	struct cgroup *ancestor;
 	u64 id = 0;
 
 	for (i = 0; i < CGROUP_LEVELS && i <= level; i++) {
-		if (bpf_core_field_exists(by_address->ancestors)) {
-			bpf_probe_read_kernel(&ancestor, sizeof(ancestor),
-					      &by_address->ancestors[i]);
+		if (bpf_core_field_exists(cgroup->ancestors)) {
+			bpf_probe_read_kernel(&ancestor, sizeof(ancestor), &cgroup->ancestors[i]);
 			id = BPF_CORE_READ(ancestor, kn, id);
 		} else {
-			bpf_probe_read_kernel(&id, sizeof(id), &by_id->ancestor_ids[i]);
+			bpf_probe_read_kernel(&id, sizeof(id), &cgroup->ancestor_ids[i]);
 		}
 		if (id == sched_filter_cgroup)
 			return true;
@@ -77,12 +74,12 @@ static __always_inline u64 throttled_ns(struct task_struct *task)
 {
 	struct cfs_rq *q = task->se.cfs_rq;
 
-	if (bpf_core_field_exists(((struct cfs_rq___self *)q)->throttled_clock_self_time))
-		return ((struct cfs_rq___self *)q)->throttled_clock_self_time;
-	if (bpf_core_field_exists(((struct cfs_rq___pelt *)q)->throttled_clock_pelt_time))
-		return ((struct cfs_rq___pelt *)q)->throttled_clock_pelt_time;
-	if (bpf_core_field_exists(((struct cfs_rq___task *)q)->throttled_clock_task_time))
-		return ((struct cfs_rq___task *)q)->throttled_clock_task_time;
+	if (bpf_core_field_exists(q->throttled_clock_self_time))
+		return q->throttled_clock_self_time;
+	if (bpf_core_field_exists(q->throttled_clock_pelt_time))
+		return q->throttled_clock_pelt_time;
+	if (bpf_core_field_exists(q->throttled_clock_task_time))
+		return q->throttled_clock_task_time;
 	return 0; /* CONFIG_CFS_BANDWIDTH is not set */
 }
 

@@ -68,7 +68,7 @@ static __noinline u64 sampling__take(u64 *ctx, struct sched_cpu *cpu, struct tas
 		return STACK_ID_LOST;
 	}
 	h = &s->event.header;
-	stack__identify(h, prev, prev->group_leader, EVENT_SCHED_STACK);
+	stack__identify(h, prev, BPF_CORE_READ(prev, group_leader), EVENT_SCHED_STACK);
 	id = (u64)(bpf_get_smp_processor_id() + 1) << 48 | ++cpu->stack_seq;
 	h->stack_id = id;
 	h->thread_start_ns = prev->start_boottime;

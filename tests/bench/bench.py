@@ -35,6 +35,7 @@ from measure import (
     drops_of,
     run_cprofd,
     run_perf,
+    told_by_cprofd,
     two_busy_processes,
 )
 
@@ -195,16 +196,27 @@ def first_stack_ms(watch, directory):
 
 
 def bench_start(table, repeats):
-    """CPU time until sampling begins, time until the first sample."""
+    """CPU time until what was asked for runs, time until the first sample: of every kind."""
     with two_busy_processes() as pids:
-        runs = [run_cprofd("--pid", pids[0], seconds=0.5, freq=99, with_bpf=False)
-                for _ in range(repeats)]
-        hosts = [run_cprofd(seconds=0.5, freq=99, with_bpf=False) for _ in range(repeats)]
-    table.header("Start-up (a process, and the whole host)")
-    for what, these in (("--pid", runs), ("host", hosts)):
-        table.row(f"CPU to start, {what}", min(r.told["startup_cpu_ms"] for r in these), "ms", 60)
-        table.row(f"first sample after, {what}",
-                  min(r.told["first_sample_ms"] for r in these), "ms", 150)
+        target = ("--pid", pids[0])
+        starts = {
+            "--cpu --pid": ("--cpu", "0.5", *target),
+            "--cpu": ("--cpu", "0.5"),
+            "--sched --pid": ("--sched", "0.5", *target),
+            "--sched": ("--sched", "0.5"),
+            "--heap --pid": ("--heap", "0.5", *target),
+        }
+        told = {what: [] for what in starts}
+        for _ in range(repeats):
+            for what, args in starts.items():
+                told[what].append(told_by_cprofd(*args))
+    table.header("Start-up: a process, and the whole host")
+    for what, runs in told.items():
+        table.row(f"CPU to start, {what}", min(t["startup_cpu_ms"] for t in runs), "ms", 60)
+    for what, runs in told.items():
+        if "--heap" not in what:  # the workload may not allocate
+            table.row(f"first sample after, {what}",
+                      min(t["first_sample_ms"] for t in runs), "ms", 150)
 
 
 def bench_end(table, repeats):

@@ -14,12 +14,10 @@ from kernel_maps import ids_of, maps_of
 from measure import (
     BPFTOOL,
     BUILD,
-    CPROFD,
     PERF,
     bpf_programs,
     bpf_stats,
     children_of,
-    numbers_told,
 )
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration"))
@@ -145,20 +143,8 @@ def bench_place(table, place, repeats, ours):
         table.note(f"  {name}: {spread} s")
 
 
-def bench_start(table, repeats):
-    """CPU time until waits are counted: the verifier walks the program each time."""
-    with tempfile.TemporaryDirectory(prefix="cprofd-bench-") as directory:
-        argv = [CPROFD, "--sched", "0.3", "-v", "-o", f"{directory}/sched.pb.gz"]
-        told = [numbers_told(subprocess.run(argv, stdout=subprocess.DEVNULL, text=True, check=True,
-                                            stderr=subprocess.PIPE).stderr)
-                for _ in range(repeats)]
-    table.header("Scheduler latency: start-up, host")
-    table.row("CPU to start", min(t["startup_cpu_ms"] for t in told), "ms", 60)
-    table.row("first sample after", min(t["first_sample_ms"] for t in told), "ms", 150)
-
-
 def bench_sched(table, repeats):
-    """One more switch, on one CPU and between two; start-up; what the maps take."""
+    """One more switch, on one CPU and between two; what the maps take."""
     if not PERF:
         table.header("Scheduler latency: what it adds to one switch")
         table.note("perf is not installed: ./scripts/install-deps.sh bench")
@@ -168,7 +154,6 @@ def bench_sched(table, repeats):
         for place in ROUND_TRIPS:
             if place == "same CPU" or len(os.sched_getaffinity(0)) > 1:
                 bench_place(table, place, repeats, ours)
-        bench_start(table, repeats)
     table.header("Scheduler latency: memory")
     own = {name: size for name, size in ours.maps_mb.items() if name.startswith("sched")}
     if not own:

@@ -184,6 +184,15 @@ def run_cprofd(*args, seconds, freq, with_bpf=True, with_maps=False):
     )
 
 
+def told_by_cprofd(*args):
+    """What one run says of itself."""
+    with tempfile.TemporaryDirectory(prefix="cprofd-bench-") as directory:
+        argv = [CPROFD, *args, "-v", "-o", f"{directory}/profile.pb.gz"]
+        return numbers_told(subprocess.run(
+            [str(a) for a in argv], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            check=True).stderr)
+
+
 def numbers_told(text):
     patterns = {
         "startup_cpu_ms": r"start-up CPU ([\d.]+) ms",

@@ -21,9 +21,9 @@ _Static_assert(UNWIND_MAPPINGS == 1 << MAPPING_STEPS, "the search covers a slot"
 _Static_assert(MAX_USER_FRAMES <= 1 << DEPTH_BITS_MAX, "no depth has a bit above");
 
 /*
- * Index of the last mapping that starts at or below pc. The search begins at 0, but the verifier
- * must not know: it would leave it one state for every mapping there may be, and each of them it
- * follows to the end of the step.
+ * Index of the last mapping that starts at or below pc. The search begins at 0, but not for the
+ * verifier, who does not know how small 'depth' is: else it would have one state for every mapping
+ * there may be, and follow each of them to the end of the step.
  */
 static __always_inline u64 find_mapping(const struct unwind_slot *s, u64 pc, u32 depth)
 {

@@ -8,7 +8,8 @@
 
 #include "maps.bpf.h"
 
-#define FRAMES_AT_ONCE 32 /* and as many times that: the verifier goes round every loop */
+/* The verifier goes round every loop: 16 pieces and one of 32 frames are less than 512. */
+#define FRAMES_AT_ONCE 32
 
 _Static_assert(MAX_USER_FRAMES % FRAMES_AT_ONCE == 0, "a walk is a number of whole pieces");
 

@@ -369,6 +369,16 @@ static enum parse_status probe_functions(const struct elf_image *image,
 	return status;
 }
 
+/* Allocations without their frees would stay for ever, frees alone tell nothing. */
+static size_t find_usdt(const struct elf_image *image, struct heap_sites *r)
+{
+	size_t cnt = usdt_notes__find(image, r->sites, HEAP_SITES_MAX), allocs = 0;
+
+	for (size_t i = 0; i < cnt; i++)
+		allocs += r->sites[i].call == HEAP_CALL_USDT_ALLOC;
+	return allocs && allocs < cnt ? cnt : 0;
+}
+
 enum parse_status heap_sites__find(const struct elf_image *image, struct heap_sites *ret)
 {
 	struct heap_sites r = { .is_static = is_static(image),
@@ -385,7 +395,7 @@ enum parse_status heap_sites__find(const struct elf_image *image, struct heap_si
 	if (image->class != ELFCLASS64)
 		r.refusal = HEAP_REFUSAL_32BIT;
 	else if (image->machine == EM_X86_64)
-		r.sites_cnt = usdt_notes__find(image, r.sites, HEAP_SITES_MAX);
+		r.sites_cnt = find_usdt(image, &r);
 	if (image->class == ELFCLASS64 && image->machine == EM_X86_64 && !r.sites_cnt &&
 	    find_families(&found, families) &&
 	    !elf_functions__exports_object(image, "_rtld_global"))

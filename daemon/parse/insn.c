@@ -53,6 +53,15 @@ static bool is_refused(const ZydisDecodedInstruction *in)
 	       in->meta.category == ZYDIS_CATEGORY_IOSTRINGOP || in->mnemonic == ZYDIS_MNEMONIC_UD2;
 }
 
+/*
+ * Linux 6.18 puts a call in the place of such a nop, of a page that it maps for it and that a
+ * fork's child does not have: the child would end with SIGSEGV at its first hit.
+ */
+static bool is_turned_into_call(const ZydisDecodedInstruction *in)
+{
+	return in->mnemonic == ZYDIS_MNEMONIC_NOP && in->length == 5;
+}
+
 static bool is_push_of_register(const ZydisDecodedInstruction *in)
 {
 	const bool plain = in->length == 1, extended = in->length == 2 && has_prefix(in, 0x41);
@@ -135,7 +144,7 @@ bool insn__decode(const unsigned char *bytes, size_t bytes_cnt, uint64_t address
 		read_target(&in, ret);
 	if (ret->kind == INSN_CONDITIONAL)
 		ret->condition = condition_of(&in);
-	if (is_refused(&in))
+	if (is_refused(&in) || is_turned_into_call(&in))
 		ret->probe = INSN_PROBE_REFUSED;
 	else
 		ret->probe = is_emulated(&in) ? INSN_PROBE_EMULATED : INSN_PROBE_STEPPED;

@@ -156,7 +156,7 @@ static bool make_site(const struct elf_image *image, const struct note *note, ui
 		return false;
 	if (note->semaphore && !offset_of(image, note->semaphore + moved, &semaphore))
 		return false;
-	/* Long nops, too, are what the newest kernels are fastest with. */
+	/* Newer kernels emulate long nops, too. */
 	if (insn.probe == INSN_PROBE_STEPPED && !insn__is_nop(code, cnt))
 		s.flags = HEAP_SITE_STEPPED;
 	s.offset = offset;

@@ -26,6 +26,7 @@ enum { MALLOC, FREE };
 #define RET          0xc3
 #define NOP          0x90
 #define LONG_NOP     0x0f, 0x1f, 0x40, 0x00
+#define NOP_OF_FIVE  0x0f, 0x1f, 0x44, 0x00, 0x00
 #define TEST_RDI_RDI 0x48, 0x85, 0xff
 #define CMP_RDI_100  0x48, 0x81, 0xff, 0x00, 0x01, 0x00, 0x00
 #define JE(d)        0x74, (uint8_t)(d)
@@ -87,6 +88,8 @@ static void test_of_malloc(void **state)
 		{ "endbr64, push", CODE(ENDBR64, PUSH_RBP, POP_RBP, RET), 4, RDI, 0 },
 		{ "long nop is not emulated everywhere", CODE(LONG_NOP, PUSH_RBP, POP_RBP, RET), 4,
 		  RDI, 0 },
+		{ "nop of five, push", CODE(NOP_OF_FIVE, PUSH_RBP, POP_RBP, RET), 5, RDI, 0 },
+		{ "nop of five only", CODE(NOP_OF_FIVE, RET), -1, 0, 0 },
 		{ "comparison, branch", CODE(CMP_RDI_100, JA(1), RET, RET), 7, RDI, 0 },
 		{ "rip-relative on the way", CODE(LOAD_RIP_RAX, PUSH_RBP, POP_RBP, RET), 7, RDI,
 		  0 },

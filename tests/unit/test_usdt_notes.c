@@ -47,8 +47,9 @@ __asm__(".pushsection .stapsdt.base,\"aG\",\"progbits\",.stapsdt.base,comdat\n"
 	"usdt_alloc_here:\n"
 	"xor %eax, %eax\n"
 	"usdt_alloc_at: nop\n"
-	"usdt_free_at: .byte 0x0f, 0x1f, 0x44, 0x00, 0x00\n"
+	"usdt_free_at: .byte 0x0f, 0x1f, 0x40, 0x00\n"
 	"usdt_alloc_stepped_at: xor %eax, %eax\n"
+	"usdt_nop_of_five_at: .byte 0x0f, 0x1f, 0x44, 0x00, 0x00\n"
 	"ret\n"
 	".size usdt_alloc_here, .-usdt_alloc_here\n"
 	/* clang-format off */
@@ -70,6 +71,7 @@ __asm__(".pushsection .stapsdt.base,\"aG\",\"progbits\",.stapsdt.base,comdat\n"
 	NOTE("otel_memory", "alloc", "usdt_alloc_at", "0", "8@%rdi 8@%rsi")
 	NOTE("otel_memory", "free", "usdt_free_at", "usdt_semaphore_in_bss", "8@%rdi")
 	NOTE("otel_memory", "free", "usdt_semaphore", "0", "8@%rdi")
+	NOTE("otel_memory", "free", "usdt_nop_of_five_at", "0", "8@%rdi")
 	NOTE("otel_memory", "free", "0x7fffffffffff", "0", "8@%rdi")
 	/* clang-format on */
 );
@@ -108,8 +110,8 @@ static uint64_t file_offset_of(const struct buf *bytes, const void *pattern, siz
 	return (uint64_t)(found - bytes->data);
 }
 
-static const uint8_t probed_code[] = { 0x31, 0xc0, 0x90, 0x0f, 0x1f, 0x44,
-				       0x00, 0x00, 0x31, 0xc0, 0xc3 };
+static const uint8_t probed_code[] = { 0x31, 0xc0, 0x90, 0x0f, 0x1f, 0x40, 0x00, 0x31,
+				       0xc0, 0x0f, 0x1f, 0x44, 0x00, 0x00, 0xc3 };
 
 static void test_own_notes(void **state)
 {
@@ -136,7 +138,7 @@ static void test_own_notes(void **state)
 	assert_int_equal(sites[1].count_reg, HEAP_NO_REG);
 	assert_int_equal(sites[1].semaphore_offset, 0);
 	assert_int_equal(sites[1].flags, 0);
-	assert_int_equal(sites[2].offset, code + 8);
+	assert_int_equal(sites[2].offset, code + 7);
 	assert_int_equal(sites[2].flags, HEAP_SITE_STEPPED);
 	assert_int_equal(sites[2].ptr_reg, 3);
 	assert_int_equal(sites[2].size_reg, 8);

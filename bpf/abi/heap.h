@@ -45,7 +45,8 @@ enum heap_site_flag {
 	 * probed: the process would end. Where that is possible the return is left alone. */
 	HEAP_SITE_THROWS = 1 << 4,
 	/* operator new of the program itself: it throws also for reasons of its own, such as a
-	 * limit that it keeps. Its return is never probed. */
+	 * limit that it keeps. And a sanitizer's functions, which see who has called them. Its
+	 * return is never probed. */
 	HEAP_SITE_THROWS_AT_WILL = 1 << 5,
 };
 

@@ -21,7 +21,12 @@
 #include "parse/heap_site_rule.h"
 #include "parse/usdt_notes.h"
 
-#define ASAN_LIBRARY "libasan.so"
+/* Of gcc and of clang; sanitizers with an allocator of their own. */
+static const char *const sanitizers[] = {
+	"libasan.so",       "libhwasan.so",       "liblsan.so",       "libtsan.so",
+	"libclang_rt.asan", "libclang_rt.hwasan", "libclang_rt.lsan", "libclang_rt.tsan",
+};
+#define MUSL_LOADER "ld-musl"
 
 /* --- the file ----------------------------------------------------------------------------------
  */
@@ -61,7 +66,15 @@ static bool is_static(const struct elf_image *image)
 	return true;
 }
 
-static bool names_asan(const struct elf_image *image, const GElf_Shdr *dynamic)
+static bool is_sanitizers(const char *library)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(sanitizers); i++)
+		if (!strncmp(library, sanitizers[i], strlen(sanitizers[i])))
+			return true;
+	return false;
+}
+
+static bool names_sanitizer(const struct elf_image *image, const GElf_Shdr *dynamic)
 {
 	Elf_Data *data = NULL;
 	GElf_Dyn dyn;
@@ -71,17 +84,17 @@ static bool names_asan(const struct elf_image *image, const GElf_Shdr *dynamic)
 		data = elf_getdata_rawchunk(image->elf, (int64_t)dynamic->sh_offset,
 					    dynamic->sh_size, ELF_T_DYN);
 	for (int i = 0; data && gelf_getdyn(data, i, &dyn) && dyn.d_tag != DT_NULL; i++) {
-		const char *name = dyn.d_tag == DT_NEEDED ? elf_strptr(image->elf, dynamic->sh_link,
-								       dyn.d_un.d_val)
-							  : NULL;
+		bool is_name = dyn.d_tag == DT_NEEDED || dyn.d_tag == DT_SONAME;
+		const char *name =
+			is_name ? elf_strptr(image->elf, dynamic->sh_link, dyn.d_un.d_val) : NULL;
 
-		if (name && !strncmp(name, ASAN_LIBRARY, strlen(ASAN_LIBRARY)))
+		if (name && is_sanitizers(name))
 			return true;
 	}
 	return false;
 }
 
-static bool needs_asan(const struct elf_image *image)
+static bool has_sanitizer(const struct elf_image *image)
 {
 	Elf_Scn *scn = NULL;
 
@@ -91,7 +104,28 @@ static bool needs_asan(const struct elf_image *image)
 		if (!gelf_getshdr(scn, &shdr))
 			return false;
 		if (shdr.sh_type == SHT_DYNAMIC)
-			return names_asan(image, &shdr);
+			return names_sanitizer(image, &shdr);
+	}
+	return false;
+}
+
+static bool is_musl(const struct elf_image *image)
+{
+	size_t cnt;
+
+	if (elf_getphdrnum(image->elf, &cnt))
+		return false;
+	for (size_t i = 0; i < cnt; i++) {
+		Elf_Data *data = NULL;
+		GElf_Phdr phdr;
+
+		if (!gelf_getphdr(image->elf, (int)i, &phdr) || phdr.p_type != PT_INTERP)
+			continue;
+		if (phdr.p_offset <= image->size && phdr.p_filesz <= PARSE_NOTE_BYTES &&
+		    phdr.p_filesz <= image->size - phdr.p_offset)
+			data = elf_getdata_rawchunk(image->elf, (int64_t)phdr.p_offset,
+						    phdr.p_filesz, ELF_T_BYTE);
+		return data && memmem(data->d_buf, data->d_size, MUSL_LOADER, strlen(MUSL_LOADER));
 	}
 	return false;
 }
@@ -379,11 +413,36 @@ static size_t find_usdt(const struct elf_image *image, struct heap_sites *r)
 	return allocs && allocs < cnt ? cnt : 0;
 }
 
+/* Linked into the program, as clang does. */
+static bool is_sanitizer(const struct elf_image *image)
+{
+	static const char *const names[] = { "__asan_init", "__hwasan_init", "__lsan_init",
+					     "__msan_init", "__tsan_init" };
+	struct elf_functions found;
+
+	return elf_functions__find(image, names, ARRAY_SIZE(names), &found) == PARSE_OK &&
+	       found.cnt;
+}
+
+/* A sanitizer looks at who has called it: another address in the place of the caller's it would
+ * take for a leak, and end the program. */
+static void leave_returns(struct heap_sites *r)
+{
+	r->has_sanitizer = true;
+	for (size_t i = 0; i < r->sites_cnt; i++) {
+		struct heap_site *s = &r->sites[i];
+
+		if (s->call < HEAP_CALL_FREE)
+			s->flags |= HEAP_SITE_THROWS | HEAP_SITE_THROWS_AT_WILL;
+	}
+}
+
 enum parse_status heap_sites__find(const struct elf_image *image, struct heap_sites *ret)
 {
 	struct heap_sites r = { .is_static = is_static(image),
 				.is_go = is_go(image),
-				.needs_asan = needs_asan(image) };
+				.has_sanitizer = has_sanitizer(image),
+				.is_musl = is_musl(image) };
 	bool families[HEAP_FAMILIES] = { false };
 	struct elf_functions found;
 	enum parse_status status;
@@ -400,6 +459,8 @@ enum parse_status heap_sites__find(const struct elf_image *image, struct heap_si
 	    find_families(&found, families) &&
 	    !elf_functions__exports_object(image, "_rtld_global"))
 		status = probe_functions(image, &found, families, &r);
+	if (r.sites_cnt && (r.has_sanitizer || is_sanitizer(image)))
+		leave_returns(&r);
 	if (r.is_go && r.is_static && !r.sites_cnt)
 		r.refusal = HEAP_REFUSAL_GO;
 	if (status == PARSE_OK)

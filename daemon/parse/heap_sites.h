@@ -19,7 +19,8 @@ struct heap_sites {
 	bool is_static;   /* no interpreter and no needed library */
 	bool is_stripped; /* no function has a name */
 	bool is_go;
-	bool needs_asan; /* a library of AddressSanitizer */
+	bool has_sanitizer; /* it is, or needs, the library of one that brings an allocator */
+	bool is_musl;       /* its interpreter is musl's */
 };
 
 /*

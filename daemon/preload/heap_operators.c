@@ -99,6 +99,9 @@ static struct {
 	bool is_counted;
 } deletes[DELETES] = { FOR_EACH_DELETE(AS_DELETE) };
 
+/* musl has none. */
+extern __typeof__(dladdr1) dladdr1 __attribute__((weak));
+
 /* The operator that the module of the caller would have called, for when there is no memory: only
  * the C++ runtime knows the new handler and how to throw. */
 static new_fn *own_operator(const struct new_form *form, const void *caller)
@@ -107,7 +110,7 @@ static new_fn *own_operator(const struct new_form *form, const void *caller)
 	void *module, *function;
 	Dl_info info;
 
-	if (!dladdr1(caller, &info, (void **)&map, RTLD_DL_LINKMAP))
+	if (!dladdr1 || !dladdr1(caller, &info, (void **)&map, RTLD_DL_LINKMAP))
 		return NULL;
 	module = dlopen(map->l_name, RTLD_LAZY | RTLD_NOLOAD);
 	if (!module)
@@ -175,7 +178,7 @@ static void find_new(enum new_idx idx)
 		return;
 	}
 	news[idx].call = (new_fn *)function;
-	if (!heap_real__is_allocators(function))
+	if (heap_is_inert || !heap_real__is_allocators(function))
 		return;
 	charged_by_trial(idx); /* the first one may set things up */
 	if (!charged_by_trial(idx))

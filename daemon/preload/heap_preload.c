@@ -3,16 +3,16 @@
  * libcprof-heap.so: the allocation functions of C as programs call them, preloaded or linked. Each
  * counts its bytes down in a variable of the thread and jumps to the real function, without a frame
  * of its own; once per interval it goes the slow way (heap_tracker.c). cprofd sees what is selected
- * by the probes in heap_usdt.h. For glibc on x86-64; musl has no place for a library in front of
- * its allocator's own calls.
+ * by the probes in heap_usdt.h. For glibc on x86-64; elsewhere, and beside a sanitizer, everything
+ * is passed on as it is (heap_host.h).
  *
  * Not seen, and not harmed: modules loaded with RTLD_DEEPBIND, programs that define malloc
  * themselves, functions that only one allocator has (mallocx, mi_malloc, tc_malloc …).
  */
 #include "preload/heap_preload.h"
 #include <errno.h>
-#include <pthread.h>
 #include <string.h>
+#include "preload/heap_host.h"
 #include "preload/heap_operators.h"
 #include "preload/heap_real.h"
 #include "preload/heap_tracker.h"
@@ -255,7 +255,10 @@ void free_aligned_sized(void *ptr, size_t alignment, size_t size)
 __attribute__((constructor)) static void start(void)
 {
 	heap_real__find();
-	heap_tracker__start();
+	heap_host__start();
 	heap_operators__find();
-	pthread_atfork(NULL, NULL, heap_tracker__forked);
+	if (heap_is_inert)
+		return;
+	heap_tracker__start();
+	heap_host__at_fork(heap_tracker__forked);
 }

@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 #include <string.h>
 #include "preload/heap_bootstrap.h"
+#include "preload/heap_host.h"
 
 static void free_first(void *ptr);
 
@@ -56,6 +57,7 @@ static HEAP_COLD bool find_all(void)
 	heap_real.valloc = next_or_nothing("valloc");
 	heap_real.pvalloc = next_or_nothing("pvalloc");
 	heap_real.free = heap_real__next("free");
+	heap_is_inert = heap_host__wants_inert();
 	is_finding = false;
 	atomic_store(&is_found, true);
 	errno = saved_errno;

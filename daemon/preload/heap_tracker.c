@@ -22,6 +22,7 @@
 
 HEAP_HIDDEN __thread struct heap_thread heap_thread;
 HEAP_HIDDEN struct heap_live_set heap_live_set;
+HEAP_HIDDEN bool heap_is_inert;
 
 HEAP_USDT_SEMAPHORE(alloc);
 HEAP_USDT_SEMAPHORE(free);
@@ -95,6 +96,8 @@ bool heap_tracker__crossed(uint64_t bytes)
 {
 	uint64_t interval;
 
+	if (heap_is_inert)
+		return false;
 	heap_tracker__start();
 	interval = tracker.interval_bytes;
 	if (!interval) {

@@ -31,11 +31,16 @@ extern HEAP_HIDDEN __thread struct heap_thread heap_thread
 	__attribute__((tls_model("initial-exec")));
 extern HEAP_HIDDEN struct heap_live_set heap_live_set;
 
+/* Everything is passed on and nothing selected (heap_host.h). Until the real functions are looked
+ * up, false. */
+extern HEAP_HIDDEN bool heap_is_inert;
+
 /* A block of that many bytes comes: true when it passes zero, to be told to crossed(). */
 static inline __attribute__((always_inline)) bool heap_tracker__charge(uint64_t bytes)
 {
-	return HEAP_RARE(
-		__builtin_sub_overflow(heap_thread.left_bytes, bytes, &heap_thread.left_bytes));
+	return HEAP_RARE(__builtin_sub_overflow(heap_thread.left_bytes, bytes,
+						&heap_thread.left_bytes)) &&
+	       !heap_is_inert;
 }
 
 static inline __attribute__((always_inline)) bool heap_tracker__may_track(const void *ptr)

@@ -20,11 +20,13 @@
  * What the process selects itself is taken from it, unless uprobes are asked for. Where uprobes of
  * the whole host are in the allocator that our own library hands on to, it would count twice.
  */
-static bool uses_usdt(const struct heap_targets *t, const struct heap_probed_file *file)
+static bool uses_usdt(const struct heap_targets *t, const struct heap_target *target,
+		      const struct heap_probed_file *file)
 {
 	const struct options *opts = t->s->opts;
 
-	if (!file->is_usdt || opts->heap_source == HEAP_CHOICE_UPROBE)
+	if (!file->is_usdt || opts->heap_source == HEAP_CHOICE_UPROBE ||
+	    (file->is_preload && target->is_inert))
 		return false;
 	return opts->heap_source == HEAP_CHOICE_PRELOAD || !file->is_preload ||
 	       !heap_probes__is_shared(t->links);
@@ -157,7 +159,7 @@ static int probe_file(struct heap_targets *t, struct heap_target *target, const 
 		target->refusal = "it is a 32-bit program";
 	if (!file->file.sites_cnt)
 		return 0;
-	if (uses_usdt(t, file)) {
+	if (uses_usdt(t, target, file)) {
 		if (!target->has_usdt)
 			heap_probes__drop(t->links, target->pid);
 		target->has_usdt = true;
@@ -214,7 +216,11 @@ int heap_choice__mapping(struct heap_targets *t, struct heap_target *target, str
 	if (err)
 		return err;
 	check_executable(t, target, p, m, file);
-	return probe_file(t, target, m, file);
+	if (!file || !file->is_inerting || target->is_inert)
+		return probe_file(t, target, m, file);
+	/* What was left to our library, whose turn came before. */
+	target->has_usdt = false;
+	return heap_choice__process(t, target, p);
 }
 
 int heap_choice__process(struct heap_targets *t, struct heap_target *target, struct process *p)
@@ -229,8 +235,14 @@ int heap_choice__process(struct heap_targets *t, struct heap_target *target, str
 		err = file_of(t, p, &mappings[i], &file);
 		if (err)
 			return err;
-		target->has_usdt |= file && uses_usdt(t, file);
+		target->is_inert |= file && file->is_inerting;
 		check_executable(t, target, p, &mappings[i], file);
+	}
+	for (i = 0; i < cnt; i++) {
+		err = file_of(t, p, &mappings[i], &file);
+		if (err)
+			return err;
+		target->has_usdt |= file && uses_usdt(t, target, file);
 	}
 	for (i = 0; i < cnt; i++) {
 		err = file_of(t, p, &mappings[i], &file);
@@ -283,7 +295,8 @@ int heap_choice__command(struct heap_targets *t, struct heap_target *target, str
 
 void heap_choice__forget_image(struct heap_target *target)
 {
-	target->has_usdt = target->is_probed = target->is_checked = target->has_said = false;
+	target->has_usdt = target->is_inert = target->is_probed = target->is_checked =
+		target->has_said = false;
 	target->refusal = NULL;
 	target->attach_err = 0;
 }
@@ -339,6 +352,10 @@ void heap_choice__reason(struct heap_targets *t, const struct heap_target *targe
 		snprintf(ret, size, "it is a kernel thread");
 	else if (!cnt)
 		snprintf(ret, size, "it ended too soon, or what it maps cannot be read");
+	else if (t->s->opts->heap_source == HEAP_CHOICE_PRELOAD && target->is_inert)
+		snprintf(ret, size,
+			 HEAP_LIBRARY " does nothing beside a sanitizer or musl: use "
+				      "--heap-source uprobe");
 	else if (t->s->opts->heap_source == HEAP_CHOICE_PRELOAD)
 		snprintf(ret, size,
 			 "it does not have " HEAP_LIBRARY

@@ -160,8 +160,11 @@ static const char *why_not_program(int fd, const struct worker_sites *sites)
 		return "it is a 32-bit program";
 	if (sites->is_go)
 		return "it is a Go program";
-	if (sites->needs_asan)
-		return "it needs libasan, which must come first";
+	if (sites->has_sanitizer)
+		return "it has a sanitizer (libasan or another), beside which " HEAP_LIBRARY
+		       " does nothing";
+	if (sites->is_musl)
+		return "it is linked with musl, with which " HEAP_LIBRARY " does nothing";
 	if (sites->status == PARSE_OK && sites->is_static)
 		return "it is statically linked";
 	return NULL;

@@ -35,9 +35,10 @@ struct heap_probed_file {
 	uint32_t build_id_len;
 	enum heap_refusal refusal;
 	bool is_static, is_stripped, is_go;
-	bool is_usdt;    /* it emits otel_memory */
-	bool is_preload; /* it is our own library, which hands on to another allocator */
-	bool has_said;   /* why it is not probed: for heap_choice.c */
+	bool is_usdt;     /* it emits otel_memory */
+	bool is_preload;  /* it is our own library, which hands on to another allocator */
+	bool is_inerting; /* our library does nothing in a process that maps this, too */
+	bool has_said;    /* why it is not probed: for heap_choice.c */
 	UT_hash_handle hh;
 };
 

@@ -20,6 +20,7 @@ struct heap_target {
 	char comm[PROCESS_COMM_LEN];
 	bool is_final;   /* what it holds when it ends is the profile's: a named pid, or COMMAND */
 	bool has_usdt;   /* maps what emits otel_memory: probed there and nowhere else */
+	bool is_inert;   /* maps what makes our library do nothing */
 	bool is_probed;  /* at least one file it maps */
 	bool is_checked; /* whether it may be probed at all */
 	bool has_lost_leader; /* its first thread has ended, others have not */

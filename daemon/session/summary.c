@@ -205,7 +205,8 @@ static void print_allocs(const struct kind_run *run, uint64_t duration_ns)
 	if (run->heap_live_full)
 		log_warn("%s: what is in use is partial: %" PRIu64 " samples are not in the live "
 			 "set, which was full, here or in the process (take a larger "
-			 "--heap-interval), or of an operator new that might have thrown",
+			 "--heap-interval), or of functions whose return is left alone (an "
+			 "operator new that may throw, a sanitizer's)",
 			 run->probe->name, run->heap_live_full);
 	if (run->profile->period)
 		snprintf(interval, sizeof(interval), "a sample every %" PRId64 " bytes",

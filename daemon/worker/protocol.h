@@ -69,8 +69,9 @@ enum wire_file_flag {
 	WIRE_FILE_STATIC = 1 << 0,
 	WIRE_FILE_STRIPPED = 1 << 1,
 	WIRE_FILE_GO = 1 << 2,
-	WIRE_FILE_ASAN = 1 << 3,
-	WIRE_FILE_FLAGS = 15,
+	WIRE_FILE_SANITIZER = 1 << 3,
+	WIRE_FILE_MUSL = 1 << 4,
+	WIRE_FILE_FLAGS = 31,
 };
 
 struct wire_reply {

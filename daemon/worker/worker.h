@@ -122,7 +122,8 @@ struct worker_sites {
 	bool is_static;   /* no PT_INTERP and no needed library: what it has not, nobody has */
 	bool is_stripped; /* no symbol table of functions of its own */
 	bool is_go;
-	bool needs_asan; /* AddressSanitizer's library, which must come before all others */
+	bool has_sanitizer; /* it is, or needs, the library of one that brings an allocator */
+	bool is_musl;       /* its interpreter is musl's */
 };
 
 /* As worker__resolve_elf(). */

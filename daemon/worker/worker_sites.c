@@ -22,7 +22,8 @@ static void copy_answer(const struct worker_answer *a, struct worker_sites *r)
 	r->is_static = h->file_flags & WIRE_FILE_STATIC;
 	r->is_stripped = h->file_flags & WIRE_FILE_STRIPPED;
 	r->is_go = h->file_flags & WIRE_FILE_GO;
-	r->needs_asan = h->file_flags & WIRE_FILE_ASAN;
+	r->has_sanitizer = h->file_flags & WIRE_FILE_SANITIZER;
+	r->is_musl = h->file_flags & WIRE_FILE_MUSL;
 }
 
 int worker__heap_sites(struct worker *w, int fd, struct worker_sites *ret)

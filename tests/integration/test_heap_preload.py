@@ -68,7 +68,7 @@ def test_exports():
     assert len(operators) == 8 + 12
     assert names - operators == set(
         "malloc calloc realloc reallocarray posix_memalign aligned_alloc memalign valloc pvalloc "
-        "free cfree free_sized free_aligned_sized cprof_heap_preload".split()
+        "free cfree free_sized free_aligned_sized dl_iterate_phdr cprof_heap_preload".split()
     )
 
 

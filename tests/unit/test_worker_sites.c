@@ -13,6 +13,7 @@
 
 #define SITES_STUB_ENV "CPROF_TEST_SITES"
 #define LIBC           "/usr/lib/x86_64-linux-gnu/libc.so.6"
+#define LIBASAN        "/usr/lib/x86_64-linux-gnu/libasan.so.8"
 
 /* As on the wire. */
 struct sites_answer {
@@ -236,12 +237,30 @@ static void test_libc(void **state)
 		frees |= s.sites[i].call == HEAP_CALL_FREE;
 	}
 	assert_true(allocates && frees && s.ranges_cnt);
-	assert_false(s.is_static || s.is_stripped || s.is_go);
+	assert_false(s.is_static || s.is_stripped || s.is_go || s.has_sanitizer || s.is_musl);
 	worker__stats(*state, &stats);
 	assert_int_equal(stats.requests, 1);
 	assert_int_equal(stats.status[PARSE_OK], 1);
 	assert_works(*state);
 	close(fd);
+}
+
+/* Its functions see who has called them: no return of theirs is for probes. */
+static void test_sanitizer(void **state)
+{
+	_cleanup_close_ int fd = open(LIBASAN, O_RDONLY | O_CLOEXEC);
+	struct worker_sites s;
+
+	if (fd < 0) {
+		print_message("skipped: no %s\n", LIBASAN);
+		skip();
+	}
+	assert_int_equal(worker__heap_sites(*state, fd, &s), 0);
+	assert_int_equal(s.status, PARSE_OK);
+	assert_true(s.sites_cnt && s.has_sanitizer && !s.is_musl);
+	for (size_t i = 0; i < s.sites_cnt; i++)
+		assert_int_equal(s.sites[i].call == HEAP_CALL_FREE,
+				 !(s.sites[i].flags & HEAP_SITE_THROWS_AT_WILL));
 }
 
 static void test_files_without(void **state)
@@ -267,9 +286,8 @@ static void test_files_without(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_honest),
-		cmocka_unit_test(test_lies),
-		worker_test(test_libc),
+		cmocka_unit_test(test_honest),   cmocka_unit_test(test_lies),
+		worker_test(test_libc),          worker_test(test_sanitizer),
 		worker_test(test_files_without),
 	};
 

@@ -194,6 +194,44 @@ def test_dlopen(interval):
     check_unchanged(program("preload_host"), LIBRARY, interval=interval)
 
 
+WRAPPER = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stddef.h>
+static void *(*next_malloc)(size_t);
+static void (*next_free)(void *);
+volatile long calls;
+void *malloc(size_t size)
+{
+	if (!next_malloc)
+		next_malloc = dlsym(RTLD_NEXT, "malloc");
+	calls++;
+	return next_malloc(size);
+}
+void free(void *ptr)
+{
+	if (!next_free)
+		next_free = dlsym(RTLD_NEXT, "free");
+	next_free(ptr);
+	calls--;
+}
+"""
+
+
+def test_in_front_of_a_wrapper(tmp_path):
+    """One that looks up what it wraps at its first use, as most do: dlsym() frees what it has to
+    say of a name that it did not find, by a call of free."""
+    source, wrapper = tmp_path / "wrapper.c", tmp_path / "wrapper.so"
+    source.write_text(WRAPPER)
+    done = harness.run(harness.which("gcc"), "-O1", "-shared", "-fPIC", "-o", wrapper, source)
+    assert done.status == 0, done.err
+    argv = ["/bin/sh", "-c", "echo alive"]
+    alone = run(*argv, libraries=[wrapper])
+    with_it = run(*argv, libraries=[LIBRARY, wrapper])
+    assert alone.status == 0 and alone.out == b"alive\n", alone.err
+    assert (with_it.status, with_it.out) == (0, b"alive\n"), with_it.err
+
+
 @pytest.mark.parametrize("interval", [None, "1", "4096"])
 @pytest.mark.parametrize(
     "argv",

@@ -167,6 +167,10 @@ static const char *why_not_program(int fd, const struct worker_sites *sites)
 		return "it is linked with musl, with which " HEAP_LIBRARY " does nothing";
 	if (sites->status == PARSE_OK && sites->is_static)
 		return "it is statically linked";
+	/* The linker has all who map it call that. One that emits otel_memory is as good. */
+	if (sites->sites_cnt && sites->sites[0].call != HEAP_CALL_USDT_ALLOC &&
+	    sites->sites[0].call != HEAP_CALL_USDT_FREE)
+		return "it has an allocator of its own";
 	return NULL;
 }
 

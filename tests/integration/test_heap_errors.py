@@ -133,6 +133,53 @@ def test_preload_that_cannot_be(tmp_path):
     check_exact(result.profile, result.truth)
 
 
+OWN_ALLOCATOR = """
+#include <stddef.h>
+static char pool[1 << 26];
+static size_t used;
+void *malloc(size_t size)
+{
+	void *ptr = pool + __atomic_fetch_add(&used, (size + 15) & ~15UL, __ATOMIC_RELAXED);
+
+	return ptr;
+}
+void free(void *ptr)
+{
+	__asm__ volatile("" : : "r"(ptr) : "memory");
+}
+__attribute__((noinline)) void *alloc_kept(size_t size)
+{
+	void *volatile ptr = malloc(size);
+
+	return ptr;
+}
+int main(void)
+{
+	for (int i = 0; i < 1000; i++)
+		alloc_kept(100);
+	return 7;
+}
+"""
+
+
+def test_preload_of_who_has_malloc_itself(tmp_path):
+    """The linker gives everybody that one: behind it a library would see nothing."""
+    source, program = tmp_path / "own.c", tmp_path / "own"
+    source.write_text(OWN_ALLOCATOR)
+    done = run(which("gcc"), "-O1", "-fno-builtin", "-fno-optimize-sibling-calls", "-o", program,
+               source)
+    assert done.status == 0, done.err
+    path = tmp_path / "x.pb.gz"
+    result = cprofd("--heap", "0", "--heap-interval", "1", "-o", path, "--", program)
+    assert result.status == 7, result.err
+    assert "allocator of its own" in result.err and "uprobe" in result.err, result.err
+    profile = pprof_reader.read(path)
+    check_heap(profile, 1)
+    assert amounts_of(profile)["alloc_kept"].alloc_objects > 100
+    # It ends before there are tables: most have no stack.
+    assert 1000 <= sum(sample.values[0] for sample in profile.samples) < 1100
+
+
 def test_preload_before_asan(tmp_path):
     """Its library ends the program where another comes first."""
     source = tmp_path / "asan.c"

@@ -459,6 +459,7 @@ enum parse_status heap_sites__find(const struct elf_image *image, struct heap_si
 	    find_families(&found, families) &&
 	    !elf_functions__exports_object(image, "_rtld_global"))
 		status = probe_functions(image, &found, families, &r);
+	r.has_malloc = families[HEAP_FAMILY_C];
 	if (r.sites_cnt && (r.has_sanitizer || is_sanitizer(image)))
 		leave_returns(&r);
 	if (r.is_go && r.is_static && !r.sites_cnt)

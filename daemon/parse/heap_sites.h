@@ -21,6 +21,7 @@ struct heap_sites {
 	bool is_go;
 	bool has_sanitizer; /* it is, or needs, the library of one that brings an allocator */
 	bool is_musl;       /* its interpreter is musl's */
+	bool has_malloc;    /* it defines malloc and free, by these names */
 };
 
 /*

@@ -207,6 +207,14 @@ static void check_executable(struct heap_targets *t, struct heap_target *target,
 				  "corrupt them; Go's own heap profile is at /debug/pprof/heap";
 }
 
+/* A program's own malloc is found before our library's, which then nobody calls. */
+static bool makes_inert(struct heap_targets *t, struct process *p, const struct mapping *m,
+			const struct heap_probed_file *file)
+{
+	return file && (file->is_inerting ||
+			(file->has_malloc && m->module == process__executable(t->s->processes, p)));
+}
+
 int heap_choice__mapping(struct heap_targets *t, struct heap_target *target, struct process *p,
 			 const struct mapping *m)
 {
@@ -216,7 +224,7 @@ int heap_choice__mapping(struct heap_targets *t, struct heap_target *target, str
 	if (err)
 		return err;
 	check_executable(t, target, p, m, file);
-	if (!file || !file->is_inerting || target->is_inert)
+	if (target->is_inert || !makes_inert(t, p, m, file))
 		return probe_file(t, target, m, file);
 	/* What was left to our library, whose turn came before. */
 	target->has_usdt = false;
@@ -235,7 +243,7 @@ int heap_choice__process(struct heap_targets *t, struct heap_target *target, str
 		err = file_of(t, p, &mappings[i], &file);
 		if (err)
 			return err;
-		target->is_inert |= file && file->is_inerting;
+		target->is_inert |= makes_inert(t, p, &mappings[i], file);
 		check_executable(t, target, p, &mappings[i], file);
 	}
 	for (i = 0; i < cnt; i++) {
@@ -354,8 +362,8 @@ void heap_choice__reason(struct heap_targets *t, const struct heap_target *targe
 		snprintf(ret, size, "it ended too soon, or what it maps cannot be read");
 	else if (t->s->opts->heap_source == HEAP_CHOICE_PRELOAD && target->is_inert)
 		snprintf(ret, size,
-			 HEAP_LIBRARY " does nothing beside a sanitizer or musl: use "
-				      "--heap-source uprobe");
+			 HEAP_LIBRARY " does nothing beside a sanitizer, musl or a malloc of the "
+				      "program: use --heap-source uprobe");
 	else if (t->s->opts->heap_source == HEAP_CHOICE_PRELOAD)
 		snprintf(ret, size,
 			 "it does not have " HEAP_LIBRARY

@@ -168,6 +168,7 @@ static int add_file(struct heap_files *f, int fd, const char *path, const struct
 	file->is_static = f->answer.is_static;
 	file->is_stripped = f->answer.is_stripped;
 	file->is_go = f->answer.is_go;
+	file->has_malloc = f->answer.has_malloc;
 	file->is_inerting = f->answer.has_sanitizer || f->answer.is_musl;
 	file->is_preload = !strncmp(file->name, HEAP_LIBRARY, strlen(HEAP_LIBRARY));
 	err = take_sites(file, fd, &f->answer);

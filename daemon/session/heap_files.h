@@ -37,6 +37,7 @@ struct heap_probed_file {
 	bool is_static, is_stripped, is_go;
 	bool is_usdt;     /* it emits otel_memory */
 	bool is_preload;  /* it is our own library, which hands on to another allocator */
+	bool has_malloc;  /* it defines malloc and free */
 	bool is_inerting; /* our library does nothing in a process that maps this, too */
 	bool has_said;    /* why it is not probed: for heap_choice.c */
 	UT_hash_handle hh;

@@ -71,7 +71,8 @@ enum wire_file_flag {
 	WIRE_FILE_GO = 1 << 2,
 	WIRE_FILE_SANITIZER = 1 << 3,
 	WIRE_FILE_MUSL = 1 << 4,
-	WIRE_FILE_FLAGS = 31,
+	WIRE_FILE_MALLOC = 1 << 5,
+	WIRE_FILE_FLAGS = 63,
 };
 
 struct wire_reply {

@@ -124,6 +124,7 @@ struct worker_sites {
 	bool is_go;
 	bool has_sanitizer; /* it is, or needs, the library of one that brings an allocator */
 	bool is_musl;       /* its interpreter is musl's */
+	bool has_malloc;    /* it defines malloc and free, by these names */
 };
 
 /* As worker__resolve_elf(). */

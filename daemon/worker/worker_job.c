@@ -197,7 +197,8 @@ static enum parse_status run_sites(const struct worker_job_input *in, struct tab
 				      (t->heap.is_stripped ? WIRE_FILE_STRIPPED : 0) |
 				      (t->heap.is_go ? WIRE_FILE_GO : 0) |
 				      (t->heap.has_sanitizer ? WIRE_FILE_SANITIZER : 0) |
-				      (t->heap.is_musl ? WIRE_FILE_MUSL : 0));
+				      (t->heap.is_musl ? WIRE_FILE_MUSL : 0) |
+				      (t->heap.has_malloc ? WIRE_FILE_MALLOC : 0));
 	return status;
 }
 

@@ -24,6 +24,7 @@ static void copy_answer(const struct worker_answer *a, struct worker_sites *r)
 	r->is_go = h->file_flags & WIRE_FILE_GO;
 	r->has_sanitizer = h->file_flags & WIRE_FILE_SANITIZER;
 	r->is_musl = h->file_flags & WIRE_FILE_MUSL;
+	r->has_malloc = h->file_flags & WIRE_FILE_MALLOC;
 }
 
 int worker__heap_sites(struct worker *w, int fd, struct worker_sites *ret)

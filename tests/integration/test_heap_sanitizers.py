@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Programs with sanitizers, and those linked with musl, as children of a command that has
-libcprof-heap.so preloaded, and under uprobes: they start, and say what they say without us."""
+"""Programs with sanitizers, those linked with musl and those with a malloc of their own, as a
+command or its children, which inherit libcprof-heap.so: they start, say what they say without us,
+and are profiled."""
 import json
 import os
 import re
@@ -11,7 +12,7 @@ import pytest
 
 import pprof_reader
 from harness import CPROFD, Workload, run, to_text
-from heap_harness import PRELOAD, arguments, check_heap, outputs
+from heap_harness import PRELOAD, amounts_of, arguments, check_heap, outputs
 
 SOURCE = Path(__file__).parents[1] / "workloads" / "sanitized.cpp"
 WAIT_MS = 700  # who is new is probed by then
@@ -167,3 +168,44 @@ def test_musl_under_cprofd(tmp_path, musl, is_child):
     profile = pprof_reader.read(outputs(tmp_path)[0])
     check_heap(profile, 1)
     assert profile.total(value=0) > 900  # by whom not: musl has no call frame information
+
+
+def test_child_with_its_own_malloc(tmp_path):
+    """The library is never called where the program defines malloc itself, and calls none of what
+    the program lacks."""
+    source, program = tmp_path / "own.c", tmp_path / "own"
+    source.write_text("""
+        #include <stddef.h>
+        #include <string.h>
+        #include <unistd.h>
+        static char memory[1 << 20];
+        static size_t used;
+        __attribute__((noinline)) void *malloc(size_t n)
+        {
+            void *p = memory + used;
+            used += (n + 15) & ~(size_t)15;
+            return used > sizeof(memory) ? NULL : p;
+        }
+        __attribute__((noinline)) void free(void *p)
+        {
+            __asm__ volatile("" : : "r"(p));
+        }
+        __attribute__((noinline)) static void *alloc_own(size_t n)
+        {
+            void *volatile p = malloc(n);
+            return p;
+        }
+        int main(void)
+        {
+            usleep(700000);
+            for (int i = 0; i < 1000; i++)
+                alloc_own(100);
+            return 7;
+        }
+    """)
+    assert run("gcc", "-g", "-O1", "-fno-builtin", "-o", program, source).status == 0
+    result = cprofd("--heap", "20s", *arguments(tmp_path, 1), "--", *in_a_shell(program, ""))
+    assert result.status == 7, result.err
+    profile = pprof_reader.read(outputs(tmp_path)[0])
+    check_heap(profile, 1)
+    assert "alloc_own" in amounts_of(profile) and profile.total(value=0) >= 1000

@@ -9,8 +9,9 @@
 
 /*
  * What became of each time a probe fired. fired = filtered + idle + submitted + Σ dropped (sched: +
- * unsampled + unaccounted; heap: + unsampled + nested + failed), exactly, once the programs are
- * detached. One struct event_counters per kind and CPU (map event_counters, key = event_kind).
+ * unsampled + unaccounted; heap: + unsampled + nested + failed + unfinished), exactly, once the
+ * programs are detached. One struct event_counters per kind and CPU (map event_counters, key =
+ * event_kind).
  */
 enum event_counter {
 	COUNTER_FIRED = 0,
@@ -25,12 +26,13 @@ enum event_counter {
 	COUNTER_UNACCOUNTED = 7, /* sched: switched in without a wait that run_delay counts */
 	COUNTER_NESTED = 8, /* heap: part of another hit, or counted by the one it goes on to */
 	COUNTER_FAILED = 9, /* heap: selected, but the function returned no memory */
-	/* heap: selected, but its return was never seen (killed, exec'd, probes removed meanwhile)
-	 */
-	COUNTER_DROPPED_NO_RETURN = 10,
+	COUNTER_DROPPED_NO_RETURN = 10, /* heap: selected, but its return was not seen */
 	/* heap: of those submitted, not in the live set: no room, or HEAP_SITE_THROWS */
 	COUNTER_LIVE_FULL = 11,
-	COUNTER_CNT = 12,
+	/* heap: selected, and under way when its process ended or the probes were taken out.
+	 * Counted by user space. */
+	COUNTER_UNFINISHED = 12,
+	COUNTER_CNT = 13,
 };
 
 struct event_counters {

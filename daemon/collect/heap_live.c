@@ -138,7 +138,7 @@ static int give_up(const void *key, const void *value, void *ctx)
 	if (s->pid && (pid_t)(*thread >> 32) != s->pid)
 		return 0;
 	if (!bpf_map_delete_elem(s->fd, thread))
-		s->state->no_return += p->is_selected;
+		s->state->unfinished += p->is_selected;
 	return 0;
 }
 

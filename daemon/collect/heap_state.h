@@ -28,7 +28,7 @@ struct heap_state {
 	struct heap_code codes[HEAP_FILES_MAX];
 	struct heap_links own_links; /* of the calibration: closed with the others */
 	struct heap_costs costs;
-	uint64_t no_return; /* calls whose return was not awaited any longer */
+	uint64_t unfinished; /* calls whose return was not awaited any longer */
 };
 
 /* Measures what a hit costs, on functions of our own. 0 or -errno. */

@@ -229,7 +229,7 @@ static int counters(void *state, struct event_counters *ret)
 	if (!s)
 		return 0;
 	err = event_counters__sum(s->skel, EVENT_HEAP_ALLOC, ret);
-	ret->value[COUNTER_DROPPED_NO_RETURN] += s->no_return;
+	ret->value[COUNTER_UNFINISHED] = s->unfinished;
 	return err;
 }
 

@@ -22,6 +22,7 @@ static const struct {
 	{ "idle", COUNTER(idle), ACCOUNT_SAMPLES | ACCOUNT_WAITS },
 	{ "nested", COUNTER(nested), ACCOUNT_ALLOCS },
 	{ "failed", COUNTER(failed), ACCOUNT_ALLOCS },
+	{ "unfinished", COUNTER(unfinished), ACCOUNT_ALLOCS },
 	{ "unaccounted", COUNTER(unaccounted), ACCOUNT_WAITS },
 	{ "unsampled", COUNTER(unsampled), OF_STACKS },
 	{ "submitted", COUNTER(submitted), OF_ALL },
@@ -145,9 +146,10 @@ static int64_t imbalance_of_waits(const struct accounting *a, const char **ret_i
 static int64_t imbalance_of_allocs(const struct accounting *a, const char **ret_identity)
 {
 	const struct identity identities[] = {
-		{ "fired = filtered + nested + unsampled + failed + submitted + dropped", a->fired,
-		  a->filtered + a->nested + a->unsampled + a->failed + a->submitted +
-			  dropped_in_kernel(a) },
+		{ "fired = filtered + nested + unsampled + failed + unfinished + submitted + dropped",
+		  a->fired,
+		  a->filtered + a->nested + a->unsampled + a->failed + a->unfinished +
+			  a->submitted + dropped_in_kernel(a) },
 		{ "profiled = aggregated + dropped", a->profiled,
 		  a->aggregated + accounting__dropped_total(a) },
 	};

@@ -62,7 +62,7 @@ struct accounting {
 	uint64_t unaccounted;
 	uint64_t waits, latency_ns, profiled_ns;
 	/* allocations */
-	uint64_t nested, failed, dropped_no_return;
+	uint64_t nested, failed, unfinished, dropped_no_return;
 };
 
 static inline bool accounting__has_own_stacks(const struct accounting *a)

@@ -91,8 +91,8 @@ static void read_hits(struct heap_targets *t, struct heap_hits *ret)
 	if (!collector__counters(t->s->collector, t->run->probe, &counters)) {
 		v = counters.kernel.value;
 		add_own_hits(&counters.kernel, &ret->allocs, &others);
-		ret->selected =
-			v[COUNTER_SUBMITTED] + v[COUNTER_FAILED] + v[COUNTER_DROPPED_NO_RETURN];
+		ret->selected = v[COUNTER_SUBMITTED] + v[COUNTER_FAILED] + v[COUNTER_UNFINISHED] +
+				v[COUNTER_DROPPED_NO_RETURN];
 	}
 	if (!collector__heap_frees(t->s->collector, &frees))
 		add_own_hits(&frees, &ret->frees, &others);

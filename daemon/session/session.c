@@ -364,6 +364,7 @@ static void take_kernel_counters(struct session *s, struct kind_run *run)
 	a->unaccounted = v[COUNTER_UNACCOUNTED];
 	a->nested = v[COUNTER_NESTED];
 	a->failed = v[COUNTER_FAILED];
+	a->unfinished = v[COUNTER_UNFINISHED];
 	a->dropped_no_return = v[COUNTER_DROPPED_NO_RETURN];
 	run->heap_live_full = v[COUNTER_LIVE_FULL];
 	v = counters.stacks.value;

@@ -213,7 +213,7 @@ static void print_allocs(const struct kind_run *run, uint64_t duration_ns)
 			 run->profile->period);
 	log_info("%s: %.2f s, %s: %" PRIu64 " samples of %" PRIu64 " calls, %" PRIu64 " lost",
 		 run->probe->name, SECONDS(duration_ns), interval, a->aggregated,
-		 a->fired - a->filtered - a->nested, accounting__dropped_total(a));
+		 a->fired - a->filtered - a->nested - a->unfinished, accounting__dropped_total(a));
 }
 
 void summary__print_totals(const struct options *opts, const struct kind_run *run,

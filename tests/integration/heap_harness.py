@@ -155,7 +155,7 @@ def check_heap(profile, interval=None):
     in_kernel = sum(c.get(f"dropped.{r}", 0) for r in KERNEL_DROPS | {"no_return"})
     dropped = sum(drops_of(c).values())
     assert c["fired"] == (c["filtered"] + c["nested"] + c["unsampled"] + c["failed"]
-                          + c["submitted"] + in_kernel), c
+                          + c["unfinished"] + c["submitted"] + in_kernel), c
     assert c["submitted"] == c["consumed"], c
     assert c["consumed"] == c["aggregated"] + dropped - in_kernel, c
     assert c["profiled"] == c["aggregated"] + dropped, c

@@ -280,8 +280,8 @@ def test_while_nobody_reads(tmp_path):
     assert kept + missing == calls, said.group()
 
 
-NAMES = ["fired", "filtered", "nested", "unsampled", "failed", "submitted", "consumed",
-         "aggregated", "profiled", "stacks.fired", "stacks.submitted", "stacks.consumed",
+NAMES = ["fired", "filtered", "nested", "unsampled", "failed", "unfinished", "submitted",
+         "consumed", "aggregated", "profiled", "stacks.fired", "stacks.submitted", "stacks.consumed",
          "stacks.aggregated", "dropped.ring_full"]
 
 

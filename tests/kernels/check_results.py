@@ -223,8 +223,8 @@ def check_heap(judge, results, name):
         return 0
     judge.expect((results / f"{name}.load").read_text() == "0\n", run, "the program failed")
     counters = dict(run.counters())
-    before = ("filtered", "nested", "unsampled", "failed", "submitted", "dropped.ring_full",
-              "dropped.scratch_busy", "dropped.no_return")
+    before = ("filtered", "nested", "unsampled", "failed", "unfinished", "submitted",
+              "dropped.ring_full", "dropped.scratch_busy", "dropped.no_return")
     judge.expect(counters["fired"] == sum(counters[n] for n in before), run, f"{counters}")
     judge.expect(counters["submitted"] == counters["aggregated"], run, f"{counters}")
     dropped = {n: v for n, v in counters.items() if "dropped" in n and v}

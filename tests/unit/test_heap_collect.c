@@ -116,7 +116,7 @@ static void test_untold(void **state)
 }
 
 /* Killed inside an allocation. */
-static void test_no_return(void **state)
+static void test_unfinished(void **state)
 {
 	static struct fixture f;
 	struct probe_counters c;
@@ -143,7 +143,7 @@ static void test_no_return(void **state)
 	fake_malloc(5, P(1)); /* not probed in this process */
 	finish(&f, &c);
 	assert_int_equal(c.kernel.value[COUNTER_FIRED], 1);
-	assert_int_equal(c.kernel.value[COUNTER_DROPPED_NO_RETURN], 1);
+	assert_int_equal(c.kernel.value[COUNTER_UNFINISHED], 1);
 	fixture__done(&f);
 }
 
@@ -297,7 +297,7 @@ int main(void)
 		cmocka_unit_test(test_reallocs),
 		cmocka_unit_test(test_realloc_unsampled),
 		cmocka_unit_test(test_untold),
-		cmocka_unit_test(test_no_return),
+		cmocka_unit_test(test_unfinished),
 		cmocka_unit_test(test_filter),
 		cmocka_unit_test(test_live_set),
 		cmocka_unit_test(test_refuses),

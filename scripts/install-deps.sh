@@ -19,7 +19,7 @@ readonly BUILD_PACKAGES=(
 readonly TEST_PACKAGES=(
 	git g++ binutils libcmocka-dev libdw-dev libclang-rt-dev python3 python3-pytest golang-go cppcheck clang-format
 	shellcheck mandoc libcap2-bin linux-perf prometheus
-	libjemalloc2 libtcmalloc-minimal4 libmimalloc2.0 redis-server redis-tools
+	libjemalloc2 libtcmalloc-minimal4 libmimalloc2.0 redis-server redis-tools valgrind musl-tools
 )
 readonly KERNELS_PACKAGES=(qemu-system-x86 busybox-static cpio python3)
 readonly BENCH_PACKAGES=(

@@ -20,7 +20,8 @@ CPROF = BUILD / "cprof"
 WORKLOADS = BUILD / "tests" / "workloads"
 NPM = Path(os.environ.get("CPROFD_NPM", BUILD / "npm"))
 GO = "/usr/bin/go"
-IS_SANITIZED = b"__asan_init" in CPROFD.read_bytes() if CPROFD.exists() else False
+# What only its compiler writes: cprofd itself knows sanitizers of others by name.
+IS_SANITIZED = b"__asan_report_load8" in CPROFD.read_bytes() if CPROFD.exists() else False
 
 # Everything a terminal, a log or a parser of lines could stumble over.
 RAW_BYTES = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]")

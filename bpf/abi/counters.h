@@ -27,7 +27,8 @@ enum event_counter {
 	COUNTER_NESTED = 8, /* heap: part of another hit, or counted by the one it goes on to */
 	COUNTER_FAILED = 9, /* heap: selected, but the function returned no memory */
 	COUNTER_DROPPED_NO_RETURN = 10, /* heap: selected, but its return was not seen */
-	/* heap: of those submitted, not in the live set: no room, or HEAP_SITE_THROWS */
+	/* heap: of those submitted, not in the live set: no room there or in the process, or
+	 * HEAP_SITE_THROWS */
 	COUNTER_LIVE_FULL = 11,
 	/* heap: selected, and under way when its process ended or the probes were taken out.
 	 * Counted by user space. */

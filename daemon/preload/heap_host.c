@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * See heap_host.h. All that is known of the host is known by weak references, which the dynamic
- * linker has resolved before anybody can call us: NULL where there is no such thing.
+ * See heap_host.h. What is known of the host is known by weak references, which the dynamic linker
+ * has resolved before anybody can call us: NULL where there is no such thing. Only valgrind leaves
+ * none, but for what it has the program preload.
  */
 #include "preload/heap_host.h"
 #include <gnu/libc-version.h>
 #include <link.h>
+#include <stdlib.h>
+#include <string.h>
 #include "preload/heap_real.h"
 
 #define WEAK __attribute__((weak))
@@ -30,10 +33,17 @@ static struct {
 	bool is_started;
 } host;
 
+static bool is_under_valgrind(void)
+{
+	const char *preloaded = getenv("LD_PRELOAD");
+
+	return preloaded && strstr(preloaded, "/vgpreload_core-");
+}
+
 bool heap_host__wants_inert(void)
 {
 	return !gnu_get_libc_version || __asan_init || __hwasan_init || __lsan_init ||
-	       __msan_init || __tsan_init;
+	       __msan_init || __tsan_init || is_under_valgrind();
 }
 
 void heap_host__at_fork(void (*in_child)(void))

@@ -8,6 +8,7 @@
  * - Sanitizers bring an allocator of their own, report where its blocks come from, and look for
  *   pointers to them everywhere, also in the live set.
  * - musl's calloc calls malloc by name, and would count twice.
+ * - valgrind reads our code with the probes in it, and would end the program at the first one.
  */
 #ifndef PRELOAD_HEAP_HOST_H
 #define PRELOAD_HEAP_HOST_H

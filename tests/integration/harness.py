@@ -233,6 +233,12 @@ def which(*names):
     pytest.skip(f"{names[0]} is not installed")
 
 
+def need(path):
+    """What is built only where its compiler is installed, and on x86-64."""
+    if not path.exists():
+        pytest.skip(f"{path.name} was not built")
+
+
 # --- accounting -----------------------------------------------------------------------------------
 
 

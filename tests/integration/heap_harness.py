@@ -26,6 +26,7 @@ from harness import (
     check_sane,
     counters_of,
     drops_of,
+    need,
     to_text,
     wait_until,
 )
@@ -210,8 +211,8 @@ class HeapLoad(ProcessGroup):
 
     def __init__(self, *argv, env=None, stderr=None):
         program = argv[0] if os.path.isabs(str(argv[0])) else WORKLOADS / argv[0]
-        if program.parent == WORKLOADS and not program.exists():
-            pytest.skip(f"{program.name} was not built")
+        if program.parent == WORKLOADS:
+            need(program)
         self.start([program, *argv[1:]], env=env, stderr=stderr)
 
     def start(self, argv, **kwargs):
@@ -420,8 +421,8 @@ def measure(directory, source, *program, args=(), **kwargs):
     """source: pid or command (by uprobes), preload (a command with the library)."""
     if source == "pid":
         return measure_pid(directory, *program, args=args, **kwargs)
-    if source == "preload" and not PRELOAD.exists():
-        pytest.skip(f"{PRELOAD} was not built")
+    if source == "preload":
+        need(PRELOAD)
     choice = "preload" if source == "preload" else "uprobe"
     return measure_command(directory, *program, args=["--heap-source", choice, *args], **kwargs)
 

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from harness import GO, WORKLOADS, Workload, comm_of, record, run, symbols_of
+from harness import GO, WORKLOADS, Workload, comm_of, need, record, run, symbols_of
 
 
 def is_user(sample):
@@ -158,9 +158,7 @@ def test_stripped_library_keeps_exported_names_only(tmp_path):
 
 
 def check_demangled(tmp_path, name):
-    path = WORKLOADS / name
-    if not path.exists():
-        pytest.skip(f"{name} was not built: its compiler is not installed")
+    need(WORKLOADS / name)
     with Workload(name) as workload:
         profile = record(tmp_path, "--pid", workload.pid)
     flat = profile.flat()

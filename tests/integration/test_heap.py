@@ -11,7 +11,7 @@ import time
 import pytest
 
 import pprof_reader
-from harness import IS_SANITIZED, WORKLOADS, to_text, wait_until
+from harness import IS_SANITIZED, WORKLOADS, need, to_text, wait_until
 from heap_harness import (
     INTERVAL,
     PRELOAD,
@@ -184,8 +184,7 @@ def estimates_by_pid(directory):
 
 def estimates_by_preload(directory):
     """One command with twenty children, alive until the last has told its truth."""
-    if not PRELOAD.exists():
-        pytest.skip(f"{PRELOAD} was not built")
+    need(PRELOAD)
     # What runs in the background has no standard input but by another number.
     script = (f"exec 3<&0; for i in $(seq {RUNS}); do "
               f"{WORKLOADS}/heap_truth {ROUNDS} {SCALE} <&3 & done; "
@@ -371,8 +370,7 @@ def test_registers_are_left_alone(tmp_path, program, interval):
 
 def test_a_process_that_selects_has_its_own_interval(tmp_path):
     """That is told, not what was asked for."""
-    if not PRELOAD.exists():
-        pytest.skip(f"{PRELOAD} was not built")
+    need(PRELOAD)
     env = {**os.environ, "LD_PRELOAD": str(PRELOAD), "CPROF_HEAP_INTERVAL": "8192"}
     with HeapLoad("heap_truth", "30", "16", env=env) as load:
         with Heap("--pid", load.pid, "--heap", "0", *arguments(tmp_path, INTERVAL)) as running:
@@ -389,8 +387,8 @@ def test_a_process_that_selects_has_its_own_interval(tmp_path):
 
 @pytest.mark.parametrize("source", ["uprobe", "preload"])
 def test_the_command_does_not_notice(tmp_path, source):
-    if source == "preload" and not PRELOAD.exists():
-        pytest.skip(f"{PRELOAD} was not built")
+    if source == "preload":
+        need(PRELOAD)
     argv = ["--heap-source", source, "--heap-interval", "64K", "-o", tmp_path / "x.pb.gz"]
     with HeapCommand(argv, "heap_sum", "3") as load:
         time.sleep(0.5)

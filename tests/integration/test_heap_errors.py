@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import pprof_reader
-from harness import WORKLOADS, Workload, cprofd, run, symbols_of, wait_until, which
+from harness import WORKLOADS, Workload, cprofd, need, run, symbols_of, wait_until, which
 from heap_harness import (
     PRELOAD,
     SETTLE_S,
@@ -78,8 +78,7 @@ def check_cannot(tmp_path, pid, *words):
 
 
 def test_go(tmp_path):
-    if not (WORKLOADS / "go_profile").exists():
-        pytest.skip("go_profile was not built: no go")
+    need(WORKLOADS / "go_profile")
     with Workload("truth_go", "3600", silent=True) as load:
         time.sleep(0.3)
         check_cannot(tmp_path, load.pid, r"\bGo\b")
@@ -117,8 +116,7 @@ def test_no_allocator(tmp_path):
 
 
 def test_32_bit(tmp_path):
-    if not (WORKLOADS / "compat32").exists():
-        pytest.skip("compat32 was not built: no -m32")
+    need(WORKLOADS / "compat32")
     with Workload("compat32") as load:
         check_cannot(tmp_path, load.pid, "32-bit")
         assert load.popen.poll() is None
@@ -126,8 +124,7 @@ def test_32_bit(tmp_path):
 
 def test_preload_that_cannot_be(tmp_path):
     """Static, set-uid, without the library: uprobes, and the reason is said."""
-    if not PRELOAD.exists():
-        pytest.skip(f"{PRELOAD} was not built")
+    need(PRELOAD)
     result = measure_command(tmp_path, "heap_truth_static", "1", "1", "3")
     assert re.search("static", result.result.err) and "uprobe" in result.result.err
     check_exact(result.profile, result.truth)
@@ -364,8 +361,8 @@ def test_gone_while_attaching(tmp_path, delay):
 @pytest.mark.parametrize("source", ["uprobe", "preload"])
 def test_a_storm_of_short_lives(tmp_path, source):
     """fork, exec and exit faster than anybody attaches."""
-    if source == "preload" and not PRELOAD.exists():
-        pytest.skip(f"{PRELOAD} was not built")
+    if source == "preload":
+        need(PRELOAD)
     script = "i=0; while [ $i -lt 150 ]; do /bin/true; (exit 3); i=$((i+1)); done; exit 9"
     result = cprofd("--heap", "0", "--heap-source", source, "--heap-interval", "4K", "-o",
                     tmp_path / "x.pb.gz", "--", "/bin/sh", "-c", script)
@@ -391,8 +388,7 @@ def test_targets_by_name_that_come_and_go(tmp_path):
 
 def test_exec_into_what_cannot_be_probed(tmp_path):
     """It was probed until then; what it becomes is not, and that is said."""
-    if not (WORKLOADS / "truth_go").exists():
-        pytest.skip("truth_go was not built: no go")
+    need(WORKLOADS / "truth_go")
     script = f"x=1; exec {WORKLOADS}/truth_go 1"
     result = cprofd("--heap", "2s", "--heap-source", "uprobe", "--heap-interval", "1K", "-o",
                     tmp_path / "x.pb.gz", "--", "/bin/sh", "-c", script)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import pprof_reader
-from harness import CPROFD, GO, WORKLOADS, Workload, run, wait_until, which
+from harness import CPROFD, GO, WORKLOADS, Workload, need, run, wait_until, which
 from heap_harness import (
     INTERVAL,
     SETTLE_S,
@@ -60,8 +60,7 @@ def test_children_of_a_process(tmp_path, mode):
 @pytest.mark.parametrize("allocator", ["", "libjemalloc.so.2", "libtcmalloc_minimal.so.4"])
 def test_operator_new_throws(tmp_path, allocator, how):
     """No exception gets past a return address that somebody has put another in place of."""
-    if not (WORKLOADS / "heap_throws").exists():
-        pytest.skip("heap_throws was not built")
+    need(WORKLOADS / "heap_throws")
     env = {**os.environ, "LD_PRELOAD": library(allocator)} if allocator else None
     with Workload("heap_throws", how, "2500", env=env, stderr=subprocess.DEVNULL) as load:
         result = run(CPROFD, "--pid", load.pid, "--heap", "1s", *arguments(tmp_path, 1))
@@ -74,8 +73,7 @@ def test_operator_new_throws(tmp_path, allocator, how):
 
 def test_operator_new_of_the_program_throws(tmp_path):
     """For reasons of its own, that nobody else can know."""
-    if not (WORKLOADS / "heap_throws_own").exists():
-        pytest.skip("heap_throws_own was not built")
+    need(WORKLOADS / "heap_throws_own")
     with Workload("heap_throws_own", "small", "2500", stderr=subprocess.DEVNULL) as load:
         result = run(CPROFD, "--pid", load.pid, "--heap", "1s", *arguments(tmp_path, 1))
         assert result.status == 0, result.err
@@ -90,8 +88,7 @@ def test_operator_new_of_the_program_throws(tmp_path):
 @pytest.mark.parametrize("allocator", ["libjemalloc.so.2", "libtcmalloc_minimal.so.4"])
 def test_operator_new_throws_in_two(tmp_path, allocator, how):
     """The kernel does not cancel a return for which there is another process's session, too."""
-    if not (WORKLOADS / "heap_throws").exists():
-        pytest.skip("heap_throws was not built")
+    need(WORKLOADS / "heap_throws")
     options = {"env": {**os.environ, "LD_PRELOAD": library(allocator)},
                "stderr": subprocess.DEVNULL}
     with Workload("heap_throws", how, "2500", **options) as one:
@@ -108,8 +105,7 @@ def test_operator_new_throws_in_two(tmp_path, allocator, how):
 def test_operator_new_throws_at_the_allocators_limit(tmp_path, order):
     """Which only the process's own environment tells; also where others have none, who are probed
     by the same link."""
-    if not (WORKLOADS / "heap_throws").exists():
-        pytest.skip("heap_throws was not built")
+    need(WORKLOADS / "heap_throws")
     env = {**os.environ, "LD_PRELOAD": library("libtcmalloc_minimal.so.4")}
     limited = {**env, "TCMALLOC_HEAP_LIMIT_MB": "100"}
     with Workload("heap_throws", "fill", "3500", env=limited, stderr=subprocess.DEVNULL) as load:
@@ -129,8 +125,7 @@ def test_operator_new_throws_at_the_allocators_limit(tmp_path, order):
 @pytest.mark.parametrize("source", ["command", "preload"])
 def test_operator_new_throws_at_the_limit_of_a_command(tmp_path, source):
     """Of the program that a command becomes."""
-    if not (WORKLOADS / "heap_throws").exists():
-        pytest.skip("heap_throws was not built")
+    need(WORKLOADS / "heap_throws")
     choice = "preload" if source == "preload" else "uprobe"
     # Behind what is preloaded already; not in the environment of cprofd itself.
     setting = f"LD_PRELOAD=$LD_PRELOAD:{library('libtcmalloc_minimal.so.4')}"
